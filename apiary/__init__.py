@@ -1,0 +1,1 @@
+"""Apiary: every user brings their own model."""

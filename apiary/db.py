@@ -1,0 +1,154 @@
+"""From a URL to a database, the database of the current app, and its migrations."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import peewee
+from flask import current_app, has_app_context
+from playhouse.db_url import connect as connect_url
+from playhouse.migrations import Runner
+
+from .errors import ConfigError
+
+#: Any number, as long as it is the same in every process that upgrades.
+_LOCK = 0x617069617279
+_OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+
+class AppDatabase(peewee.DatabaseProxy):
+    """The database of the current app, so that several apps can share the models."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_callbacks", [])
+
+    @property
+    def obj(self) -> peewee.Database:  # type: ignore[override]
+        if not has_app_context():
+            raise RuntimeError("Apiary's tables are used outside an app context: push one first.")
+        return cast(peewee.Database, current_app.extensions["apiary"].database)
+
+
+#: What models bind to, the plug-in's and those of a host that wants to share the database.
+database = AppDatabase()
+
+
+def sender() -> Any:
+    """The app itself, as the sender of a signal."""
+    return current_app._get_current_object()  # type: ignore[attr-defined]
+
+
+def open_url(url: str) -> peewee.Database:
+    """A database for ``sqlite:///path`` or ``postgresql://…``; nothing is dialled yet.
+
+    :raises ConfigError: another kind of URL, or a missing driver. The URL is not repeated:
+        it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme == "sqlite" and len(parts.path) > 1:
+        path = Path(url.removeprefix("sqlite:///"))
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"The folder {path.parent} cannot be made: {error.strerror}.") from None
+        return peewee.SqliteDatabase(
+            path,
+            pragmas={
+                "journal_mode": "wal",
+                "foreign_keys": 1,
+                "synchronous": "normal",
+                # A deleted key is overwritten in the file, not only unlinked.
+                "secure_delete": 1,
+            },
+            timeout=5,
+            # A transaction that reads and then writes would else fail at once, not wait.
+            lock_type="IMMEDIATE",
+            autoconnect=False,
+        )
+    if parts.scheme in {"postgres", "postgresql"} and parts.path.strip("/"):
+        pooled = re.sub(r"^postgres(ql)?:", "psycopg3+pool:", url)
+        try:
+            return cast(
+                peewee.Database,
+                connect_url(
+                    pooled,
+                    unquote_password=True,
+                    unquote_user=True,
+                    autoconnect=False,
+                    max_connections=50,
+                    stale_timeout=300,
+                    timeout=5,
+                    connect_timeout=5,
+                ),
+            )
+        except (ImportError, peewee.ImproperlyConfigured):
+            raise ConfigError(
+                "PostgreSQL needs the driver psycopg: pip install 'flask-apiary[postgres]'."
+            ) from None
+    raise ConfigError(
+        "APIARY_DATABASE_URL cannot be read. Write postgresql://user:password@host/name,"
+        " or sqlite:////path/to/file."
+    )
+
+
+def pending(db: peewee.Database, extra: Mapping[str, Path]) -> list[str]:
+    """Names of the migrations that were not run yet. The database must not be connected."""
+    with db.connection_context():
+        return [
+            f"{name}: {migration.name}"
+            for name, runner in _runners(db, extra)
+            for migration in runner.status()
+            if migration.applied is None
+        ]
+
+
+def upgrade(db: peewee.Database, extra: Mapping[str, Path]) -> list[str]:
+    """Run what is pending and return its names. Several processes may call it at once.
+
+    :param extra: folders of migrations by name, beside the plug-in's own.
+    """
+    done: list[str] = []
+    with _only_one(db), db.connection_context(), _advisory_lock(db):
+        for name, runner in _runners(db, extra):
+            done += [f"{name}: {migration}" for migration in runner.up() or ()]
+    return done
+
+
+def _runners(db: peewee.Database, extra: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    for name, folder in {"apiary": _OWN_MIGRATIONS, **extra}.items():
+        yield name, Runner(db, str(folder), table_name=f"{name}_migration")
+
+
+@contextmanager
+def _advisory_lock(db: peewee.Database) -> Iterator[None]:
+    if not isinstance(db, peewee.PostgresqlDatabase):
+        yield
+        return
+    db.execute_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        yield
+    finally:
+        db.execute_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+@contextmanager
+def _only_one(db: peewee.Database) -> Iterator[None]:
+    """For SQLite a lock on a file beside the database: it takes no lock of its own here."""
+    if not isinstance(db, peewee.SqliteDatabase) or os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with open(f"{db.database}.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

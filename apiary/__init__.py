@@ -1,1 +1,87 @@
-"""Apiary: every user brings their own model."""
+"""Apiary: every user of a Flask app brings their own model.
+
+from apiary import Apiary
+Apiary(app)
+"""
+
+from ._assets import STATIC as STATIC
+from ._assets import TEMPLATES as TEMPLATES
+from .client import Answer as Answer
+from .client import Catalogue as Catalogue
+from .config import VARIABLES as VARIABLES
+from .config import Endpoint as Endpoint
+from .config import Settings as Settings
+from .config import Variable as Variable
+from .config import flag as flag
+from .crypto import generated_secret as generated_secret
+from .db import database as database
+from .errors import ApiaryError as ApiaryError
+from .errors import ConfigError as ConfigError
+from .errors import EndpointRefused as EndpointRefused
+from .errors import Forbidden as Forbidden
+from .errors import KeyRejected as KeyRejected
+from .errors import KeyUnreadable as KeyUnreadable
+from .errors import ModelGone as ModelGone
+from .errors import NotConnected as NotConnected
+from .errors import OutOfCredit as OutOfCredit
+from .errors import ProviderDown as ProviderDown
+from .errors import RateLimited as RateLimited
+from .errors import RequestRefused as RequestRefused
+from .extension import Apiary as Apiary
+from .providers.base import ChatRequest as ChatRequest
+from .providers.base import Delta as Delta
+from .providers.base import Done as Done
+from .providers.base import Event as Event
+from .providers.base import Facts as Facts
+from .providers.base import Model as Model
+from .providers.base import Provider as Provider
+from .providers.base import Reasoning as Reasoning
+from .providers.base import Stream as Stream
+from .providers.base import Usage as Usage
+from .secret import Secret as Secret
+from .signals import connected as connected
+from .signals import disconnected as disconnected
+from .signals import rejected as rejected
+from .vault import Connection as Connection
+
+__all__ = [
+    "STATIC",
+    "TEMPLATES",
+    "VARIABLES",
+    "Answer",
+    "Apiary",
+    "ApiaryError",
+    "Catalogue",
+    "ChatRequest",
+    "ConfigError",
+    "Connection",
+    "Delta",
+    "Done",
+    "Endpoint",
+    "EndpointRefused",
+    "Event",
+    "Facts",
+    "Forbidden",
+    "KeyRejected",
+    "KeyUnreadable",
+    "Model",
+    "ModelGone",
+    "NotConnected",
+    "OutOfCredit",
+    "Provider",
+    "ProviderDown",
+    "RateLimited",
+    "Reasoning",
+    "RequestRefused",
+    "Secret",
+    "Settings",
+    "Stream",
+    "Usage",
+    "Variable",
+    "connected",
+    "database",
+    "disconnected",
+    "flag",
+    "generated_secret",
+    "rejected",
+]

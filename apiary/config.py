@@ -194,7 +194,9 @@ def _split(name: str, text: str) -> tuple[str, str, int | None, str]:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError(f"{name} is {text!r}. It must start with https:// (or http://) and a host.")
+        raise ConfigError(
+            f"{name} is {text!r}. It must start with https:// (or http://) and a host."
+        )
     return parts.scheme, host, port, parts.path.rstrip("/")
 
 

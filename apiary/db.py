@@ -44,6 +44,13 @@ def sender() -> Any:
     return current_app._get_current_object()  # type: ignore[attr-defined]
 
 
+@contextmanager
+def connected() -> Iterator[None]:
+    """A connection for a few statements, where none is open on this thread yet."""
+    with _opened(database):
+        yield
+
+
 def open_url(url: str) -> peewee.Database:
     """A database for ``sqlite:///path`` or ``postgresql://…``; nothing is dialled yet.
 
@@ -60,7 +67,9 @@ def open_url(url: str) -> peewee.Database:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"The folder {path.parent} cannot be made: {error.strerror}.") from None
+            raise ConfigError(
+                f"The folder {path.parent} cannot be made: {error.strerror}."
+            ) from None
         return peewee.SqliteDatabase(
             path,
             pragmas={
@@ -102,8 +111,8 @@ def open_url(url: str) -> peewee.Database:
 
 
 def pending(db: peewee.Database, extra: Mapping[str, Path]) -> list[str]:
-    """Names of the migrations that were not run yet. The database must not be connected."""
-    with db.connection_context():
+    """Names of the migrations that were not run yet."""
+    with _opened(db):
         return [
             f"{name}: {migration.name}"
             for name, runner in _runners(db, extra)
@@ -127,6 +136,16 @@ def upgrade(db: peewee.Database, extra: Mapping[str, Path]) -> list[str]:
 def _runners(db: peewee.Database, extra: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
     for name, folder in {"apiary": _OWN_MIGRATIONS, **extra}.items():
         yield name, Runner(db, str(folder), table_name=f"{name}_migration")
+
+
+@contextmanager
+def _opened(db: peewee.Database) -> Iterator[None]:
+    # A connection_context() inside another one would close the outer one's connection.
+    if db.is_closed():
+        with db.connection_context():
+            yield
+    else:
+        yield
 
 
 @contextmanager

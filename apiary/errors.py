@@ -1,17 +1,17 @@
 """What can go wrong, in one tree. Every error carries a sentence for people and never a secret.
 
-    ApiaryError
-    ├── ConfigError          the operator's settings contradict each other or cannot be read
-    ├── NotConnected         this owner has no connection to this provider
-    ├── KeyRejected          the provider no longer accepts the key (401)
-    ├── KeyUnreadable        the stored key cannot be decrypted with the key ring at hand
-    ├── OutOfCredit          the provider wants to be paid first (402)
-    ├── Forbidden            limit, moderation, region or permission (403)
-    ├── RateLimited          too many requests (429)
-    ├── ModelGone            the provider does not have that model (404)
-    ├── RequestRefused       the provider does not take the request as it is (400, 413, 422)
-    ├── ProviderDown         unreachable, timed out, broken off or answering nonsense
-    └── EndpointRefused      our own address policy does not allow that address
+ApiaryError
+├── ConfigError          the operator's settings contradict each other or cannot be read
+├── NotConnected         this owner has no connection to this provider
+├── KeyRejected          the provider no longer accepts the key (401)
+├── KeyUnreadable        the stored key cannot be decrypted with the key ring at hand
+├── OutOfCredit          the provider wants to be paid first (402)
+├── Forbidden            limit, moderation, region or permission (403)
+├── RateLimited          too many requests (429)
+├── ModelGone            the provider does not have that model (404)
+├── RequestRefused       the provider does not take the request as it is (400, 413, 422)
+├── ProviderDown         unreachable, timed out, broken off or answering nonsense
+└── EndpointRefused      our own address policy does not allow that address
 """
 
 
@@ -62,9 +62,7 @@ class OutOfCredit(ApiaryError):
     code = "out_of_credit"
     action = "credits"
 
-    def __init__(
-        self, message: str, *, provider: str = "", affordable: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, provider: str = "", affordable: int | None = None) -> None:
         super().__init__(message, provider=provider)
         self.affordable = affordable
 

@@ -171,9 +171,7 @@ class Vault:
         left = self.last(owner, provider)
         if not changed or left is None:
             return None
-        signals.disconnected.send(
-            sender(), owner=owner, provider=provider, version=left.version
-        )
+        signals.disconnected.send(sender(), owner=owner, provider=provider, version=left.version)
         return left
 
     def note(self, owner: str, provider: str, version: int, facts: Facts) -> None:

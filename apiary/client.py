@@ -1,0 +1,204 @@
+"""What a host calls: the models of an owner's provider, and its answers."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .db import connected, sender
+from .errors import ApiaryError, KeyRejected, NotConnected
+from .providers.base import ChatRequest, Done, Event, Model, Provider, Reasoning, Stream, Usage
+from .providers.base import Delta as Delta
+from .secret import Secret
+from .vault import Vault
+
+_log = logging.getLogger("apiary")
+#: A list of models younger than this, in seconds, is not asked for again.
+_FRESH = 600.0
+#: After a failed refresh the old list serves for this long before the next try.
+_RETRY = 30.0
+_LISTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A provider's models and how old the list is.
+
+    ``fetched_at`` is in Unix seconds, 0 when it never came. ``problem`` is a sentence when the
+    last refresh failed; the list is then the one from before.
+    """
+
+    models: list[Model]
+    fetched_at: float
+    problem: str | None = None
+
+    @property
+    def stale(self) -> bool:
+        return self.problem is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    text: str
+    reasoning: str
+    finish_reason: str
+    usage: Usage | None
+
+
+class Client:
+    """Asks providers with their owners' keys."""
+
+    def __init__(self, vault: Vault, providers: Mapping[str, Provider]) -> None:
+        self._vault = vault
+        self._providers = providers
+        self._lists: OrderedDict[tuple[str | None, str], tuple[Catalogue, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name.
+
+        :raises NotConnected: there is none.
+        """
+        try:
+            return self._providers[name]
+        except KeyError:
+            raise NotConnected(f"There is no provider named {name!r}.", provider=name) from None
+
+    def catalogue(
+        self, owner: str | None, name: str, *, api_key: str | Secret | None = None
+    ) -> Catalogue:
+        """The models, from a list of at most ten minutes ago; an older one if a refresh fails.
+
+        :raises NotConnected: the owner has no connection, KeyUnreadable: it cannot be read.
+        """
+        provider = self.provider(name)
+        key = self._key(owner, provider, api_key)
+        # OpenRouter's list is the same for everybody; other providers' depend on the key.
+        slot = (None if name == "openrouter" else owner, name)
+        with self._lock:
+            kept, next_try = self._lists.get(slot, (Catalogue([], 0), 0.0))
+            now = time.time()
+            if now < next_try:
+                return kept
+            # Others are served the old list while this one asks.
+            self._lists[slot] = (kept, now + _RETRY)
+        try:
+            fresh = Catalogue(provider.models(key), time.time())
+            next_try = fresh.fetched_at + _FRESH
+        except ApiaryError as error:
+            if isinstance(error, KeyRejected):
+                self._rejected(owner, name, api_key)
+            fresh = Catalogue(kept.models, kept.fetched_at, error.message)
+            next_try = time.time() + (_RETRY if kept.models else 2.0)
+        with self._lock:
+            self._lists[slot] = (fresh, next_try)
+            self._lists.move_to_end(slot)
+            while len(self._lists) > _LISTS:
+                self._lists.popitem(last=False)
+        return fresh
+
+    def drop_list(self, owner: str, name: str) -> None:
+        """Forget an owner's list: another key may be offered other models."""
+        with self._lock:
+            self._lists.pop((owner, name), None)
+
+    def stream(
+        self,
+        owner: str | None,
+        name: str,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        max_tokens: int | None = None,
+        user: str | None = None,
+        api_key: str | Secret | None = None,
+    ) -> Stream:
+        """Ask, and return the events of the answer as they come.
+
+        :param api_key: a key of the host's own; else the owner's connection pays.
+        :raises ApiaryError: before the answer begins, or while it is iterated.
+        """
+        provider = self.provider(name)
+        key = self._key(owner, provider, api_key)
+        version = self._version(owner, name, api_key)
+        request = ChatRequest(model, messages, max_tokens=max_tokens, user=user)
+        try:
+            stream = provider.stream(key, request)
+        except KeyRejected:
+            self._reject(owner, name, version)
+            raise
+        app = sender()
+
+        def reject() -> None:
+            with app.app_context():
+                self._reject(owner, name, version)
+
+        return _Watched(stream, reject)
+
+    def complete(self, owner: str | None, name: str, **question: Any) -> Answer:
+        """As :meth:`stream`, but waits for the whole answer."""
+        text: list[str] = []
+        reasoning: list[str] = []
+        usage, finish = None, "stop"
+        stream = self.stream(owner, name, **question)
+        try:
+            for event in stream:
+                match event:
+                    case Delta(piece):
+                        text.append(piece)
+                    case Reasoning(piece):
+                        reasoning.append(piece)
+                    case Usage():
+                        usage = event
+                    case Done(reason):
+                        finish = reason
+        finally:
+            stream.close()
+        return Answer("".join(text), "".join(reasoning), finish, usage)
+
+    def _key(self, owner: str | None, provider: Provider, api_key: str | Secret | None) -> Secret:
+        if api_key is not None:
+            return api_key if isinstance(api_key, Secret) else Secret(api_key)
+        if owner is None:
+            raise NotConnected(f"{provider.label} is not connected.", provider=provider.name)
+        with connected():
+            return self._vault.reveal(owner, provider)
+
+    def _version(self, owner: str | None, name: str, api_key: object) -> int | None:
+        if owner is None or api_key is not None:
+            return None
+        with connected():
+            connection = self._vault.get(owner, name)
+        return connection.version if connection else None
+
+    def _rejected(self, owner: str | None, name: str, api_key: object) -> None:
+        self._reject(owner, name, self._version(owner, name, api_key))
+
+    def _reject(self, owner: str | None, name: str, version: int | None) -> None:
+        if owner is None or version is None:
+            return
+        with connected():
+            self._vault.reject(owner, name, version)
+
+
+class _Watched:
+    """A stream that tells when the provider no longer accepts the key."""
+
+    def __init__(self, stream: Stream, reject: Any) -> None:
+        self._stream = stream
+        self._reject = reject
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            yield from self._stream
+        except KeyRejected:
+            self._reject()
+            raise
+
+    def close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,246 @@
+"""The extension itself: what an app gets when Apiary is mounted in it."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import peewee
+from flask import Flask, current_app
+from werkzeug.exceptions import ServiceUnavailable
+
+from . import db
+from .addresses import Policy
+from .cli import commands
+from .client import Answer, Catalogue, Client
+from .config import Settings
+from .crypto import KeyRing, generated_secret, new_key
+from .errors import ConfigError
+from .http import Http
+from .oauth.connect import AuthServer, Connect
+from .oauth.openrouter import OpenRouter
+from .providers import load
+from .providers.base import Model, Provider, Stream
+from .secret import Secret
+from .state import State, current
+from .vault import Connection, Vault
+from .views import make_blueprint
+
+_log = logging.getLogger("apiary")
+
+
+class Apiary:
+    """Lets every user of a Flask app bring their own model.
+
+    :param app: short for :meth:`init_app`.
+    :param url_prefix: where the settings pages are mounted.
+    :param owner: returns the id of the current user as text, None when nobody is signed in.
+        Left out, Flask-Login's ``current_user.get_id()`` is asked.
+    :param database: a peewee ``Database`` of the host's; left out, one is opened from
+        ``APIARY_DATABASE_URL``. The host opens and closes the connections of its own database.
+    :param migrations: folders of the host's own migrations by name, for hosts that share the
+        database; ``flask apiary upgrade`` runs them too.
+    :param home: endpoint of the host's page to go back to after connecting.
+    :param providers: further providers; one with the name of a built-in takes its place.
+
+    One object may serve several apps; nothing of an app is kept on it.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        url_prefix: str = "/settings",
+        owner: Callable[[], str | None] | None = None,
+        database: peewee.Database | None = None,
+        migrations: Mapping[str, Path] | None = None,
+        home: str | None = None,
+        providers: Iterable[Provider] | Callable[[Settings, Http], Iterable[Provider]] = (),
+    ) -> None:
+        self._url_prefix = url_prefix
+        self._owner = owner
+        self._database = database
+        self._migrations = dict(migrations or {})
+        self._home = home
+        self._extra = providers
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Mount Apiary in an app.
+
+        Reads the settings of :data:`apiary.VARIABLES` from ``app.config`` once; later changes
+        have no effect.
+
+        :raises ConfigError: settings that cannot be read or contradict each other.
+        :raises RuntimeError: Apiary is mounted in this app already.
+        """
+        if "apiary" in app.extensions:
+            raise RuntimeError("Apiary is mounted in this app already. Call init_app once.")
+        if not self._url_prefix.startswith("/") or self._url_prefix.rstrip("/") == "":
+            raise ConfigError('url_prefix must be a path such as "/settings".')
+        settings = Settings.from_mapping(app.config, app.instance_path)
+        ring = _key_ring(settings)
+        http = Http(Policy.from_settings(settings))
+        extra = self._extra(settings, http) if callable(self._extra) else self._extra
+        providers = load(settings, http, tuple(extra))
+        vault = Vault(ring)
+        servers: dict[str, AuthServer] = {}
+        if settings.openrouter_oauth:
+            servers["openrouter"] = OpenRouter(settings, http)
+        database = self._database or db.open_url(settings.database_url)
+        state = State(
+            settings=settings,
+            database=database,
+            migrations=self._migrations,
+            vault=vault,
+            providers=providers,
+            client=Client(vault, providers),
+            connect=Connect(vault, servers, providers),
+            http=http,
+            owner=self._owner or _flask_login_owner,
+            home=self._home,
+        )
+        app.extensions["apiary"] = state
+        app.register_blueprint(make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/")))
+        app.cli.add_command(commands())
+        if isinstance(database, peewee.SqliteDatabase):
+            # An embedded database has no operator who would upgrade it.
+            db.upgrade(database, self._migrations)
+        else:
+            app.before_request(_upgraded_before_use())
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=http.dispose)
+
+    # What follows is for the host's own views, threads and commands; each needs an app context.
+
+    def connection(self, owner: str, provider: str) -> Connection | None:
+        """Who is connected, since when, in which state; None when there is no connection."""
+        with db.connected():
+            return current().vault.get(owner, provider)
+
+    def connections(self, owner: str) -> list[Connection]:
+        """The owner's connections, the newest first."""
+        with db.connected():
+            return current().vault.all(owner)
+
+    def providers(self) -> list[Provider]:
+        """The providers of this app, in the order of the settings page."""
+        return list(current().providers.values())
+
+    def catalogue(
+        self, owner: str | None, provider: str, *, api_key: str | Secret | None = None
+    ) -> Catalogue:
+        """The models with the age of the list. See :meth:`apiary.client.Client.catalogue`."""
+        return current().client.catalogue(owner, provider, api_key=api_key)
+
+    def models(
+        self, owner: str | None, provider: str, *, api_key: str | Secret | None = None
+    ) -> list[Model]:
+        """The models that can be asked with the owner's connection."""
+        return self.catalogue(owner, provider, api_key=api_key).models
+
+    def stream(
+        self,
+        owner: str | None,
+        provider: str,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        max_tokens: int | None = None,
+        user: str | None = None,
+        api_key: str | Secret | None = None,
+    ) -> Stream:
+        """Ask the owner's model; iterate over what comes. ``close()`` ends the answer.
+
+        :raises ApiaryError: before the answer begins, or while it is iterated.
+        """
+        return current().client.stream(
+            owner,
+            provider,
+            model=model,
+            messages=messages,
+            max_tokens=max_tokens,
+            user=user,
+            api_key=api_key,
+        )
+
+    def complete(
+        self,
+        owner: str | None,
+        provider: str,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        max_tokens: int | None = None,
+        user: str | None = None,
+        api_key: str | Secret | None = None,
+    ) -> Answer:
+        """As :meth:`stream`, but waits for the whole answer."""
+        return current().client.complete(
+            owner,
+            provider,
+            model=model,
+            messages=messages,
+            max_tokens=max_tokens,
+            user=user,
+            api_key=api_key,
+        )
+
+    def forget_owner(self, owner: str) -> None:
+        """Delete every row of an owner whose account ends."""
+        with db.connected():
+            current().vault.forget_owner(owner)
+
+
+def _key_ring(settings: Settings) -> KeyRing:
+    if settings.encryption_keys:
+        return KeyRing.parse(settings.encryption_keys)
+    path = settings.instance_path / "encryption_keys"
+    if not path.exists():
+        _log.warning(
+            "No APIARY_ENCRYPTION_KEYS: a key ring is generated in %s. Back it up apart from the"
+            " database; without it stored keys cannot be read.",
+            path,
+        )
+    return KeyRing.parse(generated_secret(path, lambda: new_key("k1")))
+
+
+def _flask_login_owner() -> str | None:
+    if not hasattr(current_app, "login_manager"):
+        raise RuntimeError(
+            "Apiary does not know who is signed in. Set up Flask-Login in this app, or pass"
+            " Apiary(owner=...), a function that returns the current user's id."
+        )
+    from flask_login import current_user
+
+    owner = current_user.get_id() if current_user.is_authenticated else None
+    return None if owner is None else str(owner)
+
+
+def _upgraded_before_use() -> Callable[[], None]:
+    """A check before the first request of a process that the database is up to date."""
+    checked = False
+
+    def check() -> None:
+        nonlocal checked
+        if checked:
+            return
+        state = current()
+        try:
+            missing = db.pending(state.database, state.migrations)
+        except peewee.PeeweeException:
+            _log.exception("the database cannot be reached")
+            raise ServiceUnavailable(
+                "The database cannot be reached right now. Try again in a moment."
+            ) from None
+        if missing:
+            _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
+            raise ServiceUnavailable(
+                "This site's database is not up to date. Its operator has to run:"
+                " flask apiary upgrade"
+            )
+        checked = True
+
+    return check

@@ -1,0 +1,1 @@
+"""Connecting by OAuth: PKCE, one-time flows, and what is special about each server."""

@@ -1,0 +1,239 @@
+"""Starting a flow and finishing it. Nothing here knows Flask, nor one server from another."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Protocol
+
+from ..crypto import Unreadable
+from ..db import database
+from ..errors import ApiaryError
+from ..providers.base import Facts, Provider
+from ..secret import Secret
+from ..vault import Connection, Vault, shorten
+from . import flows, pkce
+from .flows import Flow
+
+_log = logging.getLogger("apiary")
+_CODE = re.compile(r"[\x21-\x7e]{1,512}")
+
+
+class ExchangeRefused(Exception):
+    """The server said no: no key was made. Carries a sentence for people."""
+
+
+class ExchangeLost(Exception):
+    """The exchange was begun and its outcome is unknown: a key may exist at the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an exchange brings: the key, and the server's id of the account if it tells one."""
+
+    key: Secret
+    account: str | None
+
+
+class AuthServer(Protocol):
+    """The server that asks the user and exchanges the code; one small file for each."""
+
+    name: str
+    label: str
+    origin: str
+
+    def authorize_url(self, callback: str | None, challenge: str, limit: str = "") -> str: ...
+
+    def exchange(self, code: str, verifier: str) -> Grant: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A flow that has begun. ``flow`` and ``verifier`` are for this browser's cookie only."""
+
+    flow: str
+    verifier: str
+    callback: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back to the callback address, as far as it counts."""
+
+    code: str | None
+    error: str | None
+
+    @classmethod
+    def read(cls, query: Mapping[str, list[str]], issuer: str) -> "Answer":
+        """Read the query of a callback.
+
+        Of duplicates, odd characters, both answers at once or a foreign ``iss`` (RFC 9207)
+        nothing is believed; what is left is an error without words.
+        """
+        codes, errors, issuers = (query.get(name, []) for name in ("code", "error", "iss"))
+        if len(codes) > 1 or len(errors) > 1 or (codes and errors) or issuers not in ([], [issuer]):
+            return cls(None, "malformed")
+        if codes and not _CODE.fullmatch(codes[0]):
+            return cls(None, "malformed")
+        return cls(codes[0] if codes else None, errors[0] if errors else None)
+
+
+class Connect:
+    """The flows of one app."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        servers: Mapping[str, AuthServer],
+        providers: Mapping[str, Provider],
+    ) -> None:
+        self.servers = servers
+        self._vault = vault
+        self._providers = providers
+
+    def start(
+        self,
+        owner: str,
+        provider: str,
+        *,
+        browser: str,
+        attempt: str,
+        display: str,
+        back: str,
+        limit: str,
+        callback: Callable[[str], str],
+    ) -> Started:
+        """Begin a flow.
+
+        :param browser: a mark of this browser and this login in it.
+        :param callback: makes the callback address for a flow id.
+        :param limit: what the key may spend in USD, as :func:`read_limit` returns it.
+        :raises AttemptUsed: the attempt has ended already.
+        """
+        verifier = pkce.new_verifier()
+        challenge = pkce.challenge(verifier)
+        flow = flows.put(
+            owner=owner,
+            provider=provider,
+            browser=browser,
+            challenge=challenge,
+            attempt=attempt,
+            display=display,
+            back=back,
+        )
+        address = callback(flow)
+        url = self.servers[provider].authorize_url(address, challenge, limit)
+        return Started(flow, verifier, address, url)
+
+    def finish(self, flow: Flow, secret_id: str, verifier: str, answer: Answer) -> None:
+        """Use the flow up and exchange the code; the flow's row tells how it ended.
+
+        The caller has made sure that this owner's browser began the flow. It is taken before
+        anything is dialled, so that a second callback finds it gone.
+        """
+        if not flows.take(secret_id):
+            return
+        server = self.servers[flow.provider]
+        if answer.error or not answer.code:
+            # OpenRouter is reported to send neither a code nor an error when the user says no.
+            declined = answer.error in (None, "access_denied")
+            self._end(flow, "denied" if declined else "failed")
+            return
+        try:
+            grant = server.exchange(answer.code, verifier)
+        except ExchangeRefused as refused:
+            self._end(flow, "failed", str(refused))
+            return
+        except ExchangeLost:
+            _log.warning("connect: the outcome of an exchange with %s is unknown", server.label)
+            self._end(flow, "lost")
+            return
+        try:
+            self._keep(flow, grant)
+        except Exception:
+            # Whatever hinders us from storing it: the key exists, and only its owner can end it.
+            _log.exception("connect: a key from %s could not be stored", server.label)
+            self._end(flow, "lost")
+
+    def replace(self, owner: str, attempt: str) -> Connection | None:
+        """The owner's yes: the key of the other account takes the old one's place."""
+        flow = flows.by_attempt(owner, attempt)
+        if flow is None or flow.held is None:
+            return None
+        provider = self._providers[flow.provider]
+        try:
+            plain = self._vault.ring.open(flow.held, *_context(flow, provider))
+        except Unreadable:
+            self._end(flow, "lost")
+            return None
+        return self._store(flow, Grant(Secret(plain.decode()), flow.held_account or None))
+
+    def _keep(self, flow: Flow, grant: Grant) -> None:
+        before = self._vault.get(flow.owner, flow.provider)
+        if before and before.account and grant.account and before.account != grant.account:
+            provider = self._providers[flow.provider]
+            sealed = self._vault.ring.seal(grant.key.reveal().encode(), *_context(flow, provider))
+            flows.hold(flow.owner, flow.attempt, sealed, grant.account)
+            return
+        self._store(flow, grant)
+
+    def _store(self, flow: Flow, grant: Grant) -> Connection | None:
+        provider = self._providers[flow.provider]
+        facts = self._facts(provider, grant)
+        with database.atomic():
+            # Whoever moves the flow out of "exchanging" decides: a flow that was cancelled
+            # meanwhile stores nothing.
+            if not self._end(flow, "connected"):
+                return None
+            connection = self._vault.put(
+                flow.owner, provider, grant.key, source="oauth", facts=facts
+            )
+            flows.supersede(flow.owner, flow.provider, flow.attempt)
+        return connection
+
+    def _facts(self, provider: Provider, grant: Grant) -> Facts:
+        """What the key can tell about itself. A key just made is kept even if it tells nothing."""
+        try:
+            facts = provider.check(grant.key)
+        except ApiaryError:
+            facts = Facts()
+        return dataclasses.replace(facts, account=grant.account or facts.account)
+
+    def _end(self, flow: Flow, state: str, message: str = "") -> bool:
+        return flows.end(flow.owner, flow.attempt, state, message, was="exchanging")
+
+
+def other_account(flow: Flow, connection: Connection | None) -> str:
+    """The question for the owner of a held key, "" when there is none."""
+    if flow.held is None:
+        return ""
+    before = shorten(connection.account) if connection else "the one before"
+    return (
+        f"You approved with another account ({shorten(flow.held_account)}) than before"
+        f" ({before}). The old connection is kept until you answer."
+    )
+
+
+def read_limit(text: str) -> str:
+    """A spending cap as typed, as plain USD with at most two decimals; "" for none.
+
+    :raises ValueError: it is not an amount between 0.01 and 1,000,000.
+    """
+    text = text.strip().removeprefix("$").strip().replace(",", ".")
+    if not text:
+        return ""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if not amount.is_finite() or not Decimal("0.01") <= amount <= 1_000_000:
+        raise ValueError(text)
+    rounded = amount.quantize(Decimal("0.01"))
+    return str(rounded.normalize() if rounded % 1 else rounded.quantize(Decimal(1)))
+
+
+def _context(flow: Flow, provider: Provider) -> tuple[str, ...]:
+    return ("held", flow.owner, flow.provider, provider.origin, flow.attempt)

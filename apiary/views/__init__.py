@@ -1,0 +1,83 @@
+"""The plug-in's web edge: the only place below the host that knows request and session."""
+
+from collections.abc import Mapping
+
+import flask_login
+from flask import Blueprint, Flask
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
+
+from .. import db as db
+from .._assets import STATIC, TEMPLATES
+from ..oauth.connect import AuthServer
+from ..state import current
+from . import connect, guards, settings
+from .cards import card
+
+
+def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Blueprint:
+    """The pages for one app. What the flag does not allow has no route at all.
+
+    :param servers: the OAuth servers that are switched on, by provider.
+    """
+    pages = Blueprint(
+        "apiary",
+        "apiary",
+        url_prefix=url_prefix,
+        template_folder=str(TEMPLATES),
+        static_folder=str(STATIC / "apiary"),
+        static_url_path="/static",
+    )
+    pages.before_request(guards.check_origin)
+    pages.before_request(guards.check_csrf)
+    pages.before_request(guards.open_database)
+    pages.teardown_request(guards.close_database)
+    pages.after_request(guards.secure_headers)
+    pages.record_once(lambda setup: _wire(setup.app))
+
+    pages.add_url_rule("/", "index", settings.index)
+    pages.add_url_rule("/<provider>", "card", settings.show)
+    pages.add_url_rule("/<provider>/key", "save_key", settings.save_key, methods=["POST"])
+    pages.add_url_rule("/<provider>/check", "check", settings.check, methods=["POST"])
+    pages.add_url_rule(
+        "/<provider>/disconnect", "disconnect", settings.disconnect, methods=["POST"]
+    )
+    if servers:
+        who = f"/<any({', '.join(servers)}):provider>"
+        post = ["POST"]
+        pages.add_url_rule(f"{who}/connect", "connect", connect.start, methods=post)
+        pages.add_url_rule(f"{who}/callback/<flow>", "callback", connect.callback)
+        pages.add_url_rule(f"{who}/flows/<attempt>", "flow", connect.status)
+        pages.add_url_rule(f"{who}/flows/<attempt>/cancel", "cancel", connect.cancel, methods=post)
+        pages.add_url_rule(
+            f"{who}/flows/<attempt>/replace", "replace", connect.replace, methods=post
+        )
+        pages.add_url_rule(f"{who}/done/<attempt>", "done", connect.done)
+        pages.add_url_rule(f"{who}/trouble/<reason>", "trouble", connect.trouble)
+    return pages
+
+
+def _wire(app: Flask) -> None:
+    """What the pages need from the app around them."""
+    app.jinja_env.globals["apiary_card"] = _card
+    app.jinja_env.globals["apiary_csrf_token"] = generate_csrf
+    # A weak reference would be gone at once: the handlers live as long as their module.
+    flask_login.user_logged_in.connect(guards.forget_browser, app)
+    flask_login.user_logged_out.connect(guards.forget_browser, app)
+
+
+def _card(provider: str, back: str = "settings") -> Markup | str:
+    """One card, for a page of the host's own; "" when nobody is signed in.
+
+    The host's page loads ``settings.js`` and ``apiary.css`` from the ``apiary.static`` endpoint.
+    """
+    from flask import render_template
+
+    owner = current().owner()
+    found = current().providers.get(provider)
+    if owner is None or found is None:
+        return ""
+    with db.connected():
+        shown = card(owner, found, guards.browser())
+    # Rendered by Jinja with autoescape, so it may stand in another page as it is.
+    return Markup(render_template("apiary/settings/card_alone.html", card=shown, back=back))

@@ -1,0 +1,156 @@
+"""What a card shows: one provider and the owner's connection to it, as plain values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from ..oauth import flows
+from ..oauth.connect import other_account
+from ..oauth.flows import Flow
+from ..providers.base import Provider
+from ..state import current
+from ..vault import Connection
+
+#: How long the outcome of a failed flow is told again on a page that is loaded anew, in seconds.
+_TOLD = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One card. ``can_connect`` is true where Connect takes the place of the key field."""
+
+    provider: Provider
+    connection: Connection | None
+    can_connect: bool
+    #: One sentence about what happened last, "" when there is nothing to say.
+    notice: str = ""
+    #: The flow whose key of another account waits for an answer.
+    question: Flow | None = None
+
+    @property
+    def name(self) -> str:
+        return self.provider.name
+
+    @property
+    def state(self) -> str:
+        return self.connection.state if self.connection else "none"
+
+    @property
+    def source(self) -> str:
+        return self.connection.source if self.connection and self.state != "none" else ""
+
+    @property
+    def version(self) -> int:
+        return self.connection.version if self.connection else 0
+
+    @property
+    def status(self) -> str:
+        """The one line that says how things are."""
+        connection = self.connection
+        match self.state:
+            case "connected" if connection:
+                return f"Connected as {connection.identity}"
+            case "rejected":
+                return f"{self.provider.label} no longer accepts this key."
+            case "unreadable":
+                return (
+                    "The stored key cannot be read with this site's encryption keys."
+                    " Connect again or delete it."
+                )
+        return "Not connected."
+
+    @property
+    def key_page(self) -> str:
+        """Where the key's owner can see and delete it at the provider."""
+        connection = self.connection
+        if connection is None or not connection.key_sha256:
+            return ""
+        return self.provider.key_page(connection.key_sha256) or self.provider.keys_url
+
+    @property
+    def how(self) -> str:
+        return {"oauth": "Connect", "key": "pasted key"}.get(self.source, "")
+
+    @property
+    def share(self) -> int | None:
+        """How much of the key's limit is used, in percent; None without a limit."""
+        facts = self.connection.facts if self.connection else None
+        if not facts or not facts.limit or facts.limit_remaining is None:
+            return None
+        used = (facts.limit - facts.limit_remaining) / facts.limit
+        return max(0, min(100, round(used * 100)))
+
+    @property
+    def question_text(self) -> str:
+        return other_account(self.question, self.connection) if self.question else ""
+
+    def json(self) -> dict[str, Any]:
+        """The card for scripts. There is no key material in it."""
+        connection = self.connection if self.state != "none" else None
+        facts = connection.facts if connection else None
+        return {
+            "provider": self.name,
+            "state": self.state,
+            "version": self.version,
+            "source": self.source or None,
+            "identity": connection.identity if connection else None,
+            "label": connection.label if connection else None,
+            "since": _iso(connection.since) if connection else None,
+            "usage": _number(facts.usage) if facts else None,
+            "limit": _number(facts.limit) if facts else None,
+            "limit_remaining": _number(facts.limit_remaining) if facts else None,
+            "limit_reset": facts.limit_reset if facts else None,
+            "free_tier": facts.free_tier if facts else None,
+            "known": facts.known if facts else False,
+            "verified": facts.verified if facts else None,
+            "checked": _iso(connection.checked) if connection and connection.checked else None,
+            "how": self.how,
+            "share": self.share,
+            "status": self.status,
+            "notice": self.notice,
+            "key_page": self.key_page,
+            "question": self.question_text,
+            "question_attempt": self.question.attempt if self.question else None,
+        }
+
+
+def card(owner: str, provider: Provider, browser: str | None = None, notice: str = "") -> Card:
+    """The card of a provider for an owner.
+
+    :param browser: its mark, to tell the outcome of a flow that it began.
+    """
+    state = current()
+    connection = state.vault.last(owner, provider.name)
+    can_connect = provider.name in state.connect.servers
+    question = flows.held(owner, provider.name) if can_connect else None
+    if not notice and can_connect and browser:
+        notice = _outcome(flows.latest(owner, browser, provider.name), connection)
+    return Card(provider, connection, can_connect, notice, question)
+
+
+def cards(owner: str, browser: str | None = None) -> list[Card]:
+    """The cards of all providers."""
+    return [card(owner, provider, browser) for provider in current().providers.values()]
+
+
+def _outcome(flow: Flow | None, connection: Connection | None) -> str:
+    """What is worth telling again about the last flow: only what failed, and not for ever."""
+    import time
+
+    if flow is None or flow.state in {"waiting", "exchanging", "connected", "superseded"}:
+        return ""
+    if time.time() - flow.ended > _TOLD:
+        return ""
+    newer = connection and connection.state == "connected"
+    if newer and connection and connection.since.timestamp() > flow.started:
+        return ""
+    return flow.message
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _number(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)

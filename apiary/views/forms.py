@@ -1,0 +1,23 @@
+"""The forms of the plug-in's pages."""
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, PasswordField, StringField
+from wtforms.validators import Length, Optional, Regexp
+
+
+class KeyForm(FlaskForm):  # type: ignore[misc]
+    """A pasted key. It is never filled in again: what was typed does not come back."""
+
+    api_key = PasswordField("API key", [Length(max=4096)])
+    base_url = StringField("Address", [Length(max=2048)])
+    #: Store the key although the provider could not be asked.
+    unchecked = BooleanField()
+
+
+class ConnectForm(FlaskForm):  # type: ignore[misc]
+    """The start of a flow."""
+
+    display = StringField(validators=[Optional(), Regexp(r"popup\Z|page\Z")], default="page")
+    attempt = StringField(validators=[Optional(), Regexp(r"[A-Za-z0-9_-]{16,64}\Z")])
+    back = StringField(validators=[Optional(), Regexp(r"settings\Z|home\Z")], default="settings")
+    limit = StringField(validators=[Length(max=32)])

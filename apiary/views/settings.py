@@ -1,0 +1,162 @@
+"""The cards: list, paste, check, disconnect."""
+
+from flask import Response, abort, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from ..errors import ApiaryError, KeyRejected, KeyUnreadable
+from ..providers.base import Facts, Provider
+from ..secret import Secret, is_key, trim
+from ..state import current
+from .cards import Card, card, cards
+from .forms import KeyForm
+from .guards import browser, owner, wants_json
+
+
+def index() -> ResponseReturnValue:
+    """The page with all cards."""
+    return render_template("apiary/settings/index.html", cards=cards(owner(), browser()))
+
+
+def show(provider: str) -> ResponseReturnValue:
+    """One card, as HTML or as JSON."""
+    return _answer(card(owner(), _known(provider), browser()))
+
+
+def save_key(provider: str) -> ResponseReturnValue:
+    """Check a pasted key and keep it.
+
+    422 when it was rejected or is no key; 503 with ``can_store`` when the provider could not be
+    asked, then the same again with ``unchecked`` stores it. Nothing is changed by either.
+    """
+    me, found, form = owner(), _known(provider), KeyForm()
+    if found.name in current().connect.servers:
+        return _refuse(found, 409, "Keys are not pasted here: use Connect.")
+    if not form.validate():
+        return _refuse(found, 422, "That is too long for a key. Nothing was saved.")
+    text = trim(form.api_key.data or "")
+    if not text and found.needs_key:
+        return _refuse(found, 422, "Paste a key first. Nothing was saved.")
+    if text and not is_key(text):
+        return _refuse(
+            found,
+            422,
+            "That is not a key: it holds blanks, line breaks or other odd characters, or is too"
+            " short or too long. Nothing was saved.",
+        )
+    other = _meant_for(text, found)
+    if other:
+        return _refuse(
+            found,
+            422,
+            f"This looks like a key of {other.label}. Paste it into the {other.label} field."
+            " Nothing was saved.",
+        )
+    key = Secret(text)
+    try:
+        facts = found.check(key)
+    except KeyRejected:
+        return _refuse(found, 422, f"{found.label} does not accept this key. Nothing was saved.")
+    except ApiaryError as error:
+        if error.code != "provider_down" and error.code != "rate_limited":
+            return _refuse(found, 422, f"{error.message} Nothing was saved.")
+        if not form.unchecked.data:
+            return _refuse(
+                found,
+                503,
+                f"The key could not be checked: {error.message} It was not saved; you may store"
+                " it without the check.",
+                can_store=True,
+            )
+        facts = Facts(verified=False)
+    current().vault.put(me, found, key, source="key", facts=facts)
+    current().client.drop_list(me, found.name)
+    return _done(me, found)
+
+
+def check(provider: str) -> ResponseReturnValue:
+    """Ask the provider about the stored key again."""
+    me, found = owner(), _known(provider)
+    vault = current().vault
+    connection = vault.get(me, found.name)
+    if connection is None:
+        return _refuse(found, 409, f"{found.label} is not connected.")
+    notice = ""
+    try:
+        facts = found.check(vault.reveal(me, found))
+    except KeyRejected:
+        vault.reject(me, found.name, connection.version)
+    except KeyUnreadable as error:
+        return _refuse(found, 409, error.message)
+    except ApiaryError as error:
+        notice = error.message
+    else:
+        vault.note(me, found.name, connection.version, facts)
+    return _done(me, found, notice)
+
+
+def disconnect(provider: str) -> ResponseReturnValue:
+    """Delete our copy of the key. Conversations are not touched."""
+    me, found = owner(), _known(provider)
+    current().vault.forget(me, found.name)
+    current().client.drop_list(me, found.name)
+    return _done(me, found, "Disconnected. The key stored here was deleted.")
+
+
+def _known(name: str) -> Provider:
+    found = current().providers.get(name)
+    if found is None:
+        abort(404, "There is no such provider here.")
+    return found
+
+
+def _meant_for(key: str, provider: Provider) -> Provider | None:
+    """The provider whose keys begin like this one, if it is another than the one given.
+
+    The longest prefix decides: keys of OpenRouter begin like old ones of OpenAI.
+    """
+    prefixes = [
+        (len(prefix), other)
+        for other in current().providers.values()
+        for prefix in other.key_prefixes
+        if key.startswith(prefix)
+    ]
+    if not prefixes or not provider.key_prefixes:
+        return None
+    _, best = max(prefixes, key=lambda pair: pair[0])
+    return best if best.name != provider.name else None
+
+
+def _answer(shown: Card, status: int = 200, **more: object) -> ResponseReturnValue:
+    if wants_json():
+        return jsonify(shown.json() | more), status
+    return render_template("apiary/settings/card_alone.html", card=shown), status
+
+
+def _refuse(provider: Provider, status: int, sentence: str, **more: object) -> Response:
+    me = owner()
+    if wants_json():
+        response = jsonify(
+            card(me, provider, notice=sentence).json() | more | {"message": sentence}
+        )
+        response.status_code = status
+        return response
+    all_cards = [
+        card(me, other, browser(), sentence if other is provider else "")
+        for other in current().providers.values()
+    ]
+    page = render_template(
+        "apiary/settings/index.html",
+        cards=all_cards,
+        can_store=provider.name if more.get("can_store") else None,
+    )
+    return Response(page, status)
+
+
+def _done(me: str, provider: Provider, notice: str = "") -> ResponseReturnValue:
+    if wants_json():
+        return _answer(card(me, provider, notice=notice))
+    back = request.form.get("back")
+    home = current().home
+    if back == "home" and home:
+        return redirect(url_for(home), 303)
+    return redirect(url_for("apiary.index", _anchor=provider.name), 303)

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 from .config import Settings
@@ -33,47 +33,29 @@ _PUBLIC_PORTS = frozenset({443, 8443})
 # KoboldCpp, SGLang) and the usual ones of the web; no database, mail or shell.
 _LAN_PORTS = frozenset({80, 443, 1234, 1337, 4000, 5000, 5001, 8000, 8080, 8443, 11434, 30000})
 
-_METADATA_NAMES = frozenset(
-    [
-        "metadata",
-        "metadata.google.internal",
-        "metadata.goog",
-        "instance-data",
-        "instance-data.ec2.internal",
-    ]
-)
-_METADATA = frozenset(
-    map(
-        ip_address,
-        ["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"],
-    )
-)
-_REFUSED4 = tuple(
-    map(
-        ip_network,
-        [
-            "0.0.0.0/8",
-            "169.254.0.0/16",
-            "192.0.0.0/24",
-            "192.0.2.0/24",
-            "192.88.99.0/24",
-            "198.51.100.0/24",
-            "203.0.113.0/24",
-            "224.0.0.0/4",
-            "240.0.0.0/4",
-        ],
-    )
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(word) for word in text.split())
+
+
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog"}) | {
+    "instance-data",
+    "instance-data.ec2.internal",
+}
+_METADATA = frozenset({ip_address("168.63.129.16"), ip_address("100.100.100.200")}) | {
+    ip_address("192.0.0.192"),
+    ip_address("fd00:ec2::254"),
+    ip_address("fd20:ce::254"),
+}
+_REFUSED4 = _networks(
+    "0.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.51.100.0/24"
+    " 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
 )
 # 100.64/10 carries Tailscale and carrier NAT, 198.18/15 the made-up answers of some proxies.
-_PRIVATE4 = tuple(
-    map(
-        ip_network,
-        ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15"],
-    )
-)
+_PRIVATE4 = _networks("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 198.18.0.0/15")
 _LOOPBACK4 = ip_network("127.0.0.0/8")
 _PUBLIC6 = ip_network("2000::/3")
-_REFUSED6 = tuple(map(ip_network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
+_REFUSED6 = _networks("2001::/23 2001:db8::/32 3fff::/20")
 _PRIVATE6 = ip_network("fc00::/7")
 _WORST: tuple[Kind, ...] = ("refused", "loopback", "private", "public")
 
@@ -192,9 +174,9 @@ def _host(host: str) -> str:
         raise _unreadable()
     # 127.1, 2130706433, 0x7f.1 and 0177.0.0.1 are addresses to the resolver of most systems.
     last = host.rpartition(".")[2]
-    if last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last):
-        if not _QUAD.fullmatch(host) or any(int(part) > 255 for part in host.split(".")):
-            raise _unreadable()
+    number = last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last)
+    if number and not (_QUAD.fullmatch(host) and all(int(n) < 256 for n in host.split("."))):
+        raise _unreadable()
     return host
 
 

@@ -1,0 +1,189 @@
+"""What a server answered: as a whole, as events that come one by one, or not usably."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from . import sse
+from .errors import ProviderDown
+
+#: unreachable: nothing was sent. timeout, broken: something was, and no whole answer came.
+#: answer: one came that cannot be used.
+Reason = Literal["unreachable", "timeout", "broken", "answer"]
+
+_SENTENCES: dict[Reason, str] = {
+    "unreachable": "The server could not be reached.",
+    "timeout": "The server took too long to answer.",
+    "broken": "The connection to the server broke off.",
+    "answer": "The server's answer cannot be used.",
+}
+_NESTING = 64
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.S)
+
+
+class Unusable(ProviderDown):
+    """No usable answer came. ``sent`` is false where the request surely did not go out."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(_SENTENCES[reason])
+        self.reason: Reason = reason
+
+    @property
+    def sent(self) -> bool:
+        return self.reason != "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. Names of headers are in small letters.
+
+    ``data`` is what the JSON body says, None where the body is not JSON.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+
+
+class Source(Protocol):
+    """Where the bytes of an answer come from."""
+
+    def read(self) -> bytes | None:
+        """The next bytes, None at the end.
+
+        :raises Unusable: cut or too slow.
+        """
+
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than this for all that is still to come."""
+
+    def cut(self) -> None:
+        """Make a read that blocks in another thread return at once."""
+
+    def release(self) -> None:
+        """Give back what the answer holds. Never called while a read is running."""
+
+
+class Events:
+    """An answer that may be a stream of events.
+
+    ``reply`` is the whole answer where it is not one (an error, or one document in spite of
+    what was asked for), else None. Iterating gives (event, data) as they come; it ends quietly
+    after :meth:`close` and raises :class:`Unusable` when the answer is cut, too slow or too
+    long.
+
+    :param cap: bytes that the whole answer may have on the wire.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        source: Source | None,
+        *,
+        cap: int = 64 * 1024 * 1024,
+        reply: Reply | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.reply = reply
+        self._source = source
+        self._left = cap
+        self._parser = sse.Parser()
+        self._lock = threading.Lock()
+        self._busy = False
+        self._closed = source is None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        while (chunk := self._next()) is not None:
+            self._left -= len(chunk)
+            try:
+                events = self._parser.feed(chunk) if self._left >= 0 else None
+            except sse.TooLarge:
+                events = None
+            if events is None:
+                self.close()
+                raise Unusable("answer")
+            yield from events
+
+    def close(self) -> None:
+        """End the answer and cut its connection. Any thread may call it, at any time."""
+        with self._lock:
+            if self._closed or self._source is None:
+                return
+            self._closed = True
+            busy = self._busy
+        self._source.cut()
+        if not busy:
+            self._source.release()
+
+    def finish(self) -> None:
+        """Read the little that should be left, so that the connection can serve again."""
+        if self._source is not None:
+            self._source.hurry(0.25)
+        try:
+            for _ in range(8):
+                if self._next() is None:
+                    return
+        except Unusable:
+            return
+        self.close()
+
+    def _next(self) -> bytes | None:
+        source = self._source
+        with self._lock:
+            if self._closed or source is None:
+                return None
+            self._busy = True
+        chunk: bytes | None = None
+        try:
+            chunk = source.read()
+        except Unusable:
+            # Who closed the answer does not want to hear that it was cut.
+            if not self._closed:
+                raise
+        finally:
+            with self._lock:
+                self._busy = False
+                over = self._closed or chunk is None
+                # Set before the connection goes back to its pool: a late close() must not cut
+                # the answer that it carries next.
+                self._closed = over
+            if over:
+                source.release()
+        return None if over else chunk
+
+
+def parse(raw: bytes) -> Any:
+    """What a JSON text says; None where it is not JSON, or not such as honest servers send.
+
+    No NaN, no name twice in one object, no more than 64 levels.
+    """
+    try:
+        data = json.loads(raw, parse_constant=_no, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+    depth = 0
+    for match in _BRACKETS.finditer(raw):
+        mark = match[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth > _NESTING:
+                return None
+        elif mark in (b"]", b"}"):
+            depth -= 1
+    return data
+
+
+def _no(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found

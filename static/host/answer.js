@@ -1,0 +1,103 @@
+// One answer on the page: filled by the events of its stream, or dressed up where the server
+// has already written it.
+
+import { hideError, showError } from "./errors.js";
+import { render, streamInto } from "./markdown.js";
+
+const FINISH = {
+  stopped: "Stopped",
+  length: "Cut short: the longest answer allowed",
+  content_filter: "Cut short by the provider's filter",
+  incomplete: "Cut short",
+};
+const count = new Intl.NumberFormat("en");
+
+export function newTurn(kind) {
+  return document.getElementById(`${kind}-template`).content.firstElementChild.cloneNode(true);
+}
+
+/** Markdown for an answer that came with the page. The plain text is kept for Copy. */
+export function dress(el) {
+  const text = el.querySelector(".prose");
+  sources.set(el, text.textContent);
+  text.replaceChildren(render(text.textContent));
+  text.classList.add("dressed");
+}
+
+const sources = new WeakMap();
+export const sourceOf = (el) => sources.get(el) ?? el.querySelector(".prose").textContent;
+
+export class Answer {
+  #writer;
+  #usage = {};
+  #thought;
+
+  /** @param can what the buttons of an error may do; @param choice {model, provider} asked */
+  constructor(el, can, choice) {
+    this.el = el;
+    this.can = can;
+    this.choice = choice;
+    const prose = el.querySelector(".prose");
+    prose.classList.add("dressed");
+    this.#writer = streamInto(prose);
+    this.#thought = el.querySelector(".reasoning .text");
+    this.#thought.textContent = "";
+    el.setAttribute("aria-busy", "true");
+    el.dataset.state = "streaming";
+    hideError(el.querySelector(".trouble"));
+    this.#facts([]);
+  }
+
+  handle(event, data) {
+    switch (event) {
+      case "delta":
+        this.el.dataset.began = "";
+        this.#writer.add(String(data.text ?? ""));
+        break;
+      case "reasoning":
+        this.#thought.parentElement.hidden = false;
+        this.#thought.append(String(data.text ?? ""));
+        break;
+      case "usage":
+        this.#usage = data;
+        break;
+      case "error":
+        this.fail(data);
+        break;
+      case "done":
+        if (data.message_id) this.el.dataset.id = data.message_id;
+        this.#end(data.finish_reason);
+        break;
+    }
+  }
+
+  fail(error) {
+    this.#end("incomplete");
+    this.el.dataset.state = this.#writer.text ? "incomplete" : "failed";
+    showError(this.el.querySelector(".trouble"), { provider: this.choice.provider, ...error }, this.can);
+  }
+
+  #end(reason) {
+    if (!this.el.hasAttribute("aria-busy")) return; // "done" after "error" changes nothing
+    this.#writer.end();
+    sources.set(this.el, this.#writer.text);
+    this.el.removeAttribute("aria-busy");
+    this.el.dataset.state = reason === "stopped" ? reason : FINISH[reason] ? "incomplete" : "complete";
+    const { prompt_tokens: asked, completion_tokens: said, cost } = this.#usage;
+    this.#facts([
+      this.#writer.text && FINISH[reason],
+      this.choice.model,
+      asked != null && said != null && `${count.format(asked)} in, ${count.format(said)} out`,
+      cost != null && dollars(Number(cost)),
+    ]);
+  }
+
+  #facts(parts) {
+    this.el.querySelector(".facts").textContent = parts.filter(Boolean).join(" · ");
+  }
+}
+
+export function dollars(amount) {
+  if (amount === 0) return "$0";
+  return amount < 0.0001 ? "under $0.0001" : `$${amount.toFixed(4)}`;
+}

@@ -1,0 +1,302 @@
+// Wires the parts of the chat page together: a question goes out, its answer comes in.
+
+import { Answer, dress, newTurn, sourceOf } from "./answer.js";
+import { composer } from "./composer.js";
+import { OFFLINE, post, problem, store } from "./http.js";
+import { payerLine } from "./payer.js";
+import { picker } from "./picker.js";
+import { followEnd } from "./scroll.js";
+import { sidebar } from "./sidebar.js";
+import { consume, follow } from "./stream.js";
+
+const $ = (id) => document.getElementById(id);
+const main = $("main");
+const turns = $("turns");
+const form = $("composer");
+const panel = $("connect-panel");
+const say = (words) => ($("status").textContent = words);
+
+const ENDED = {
+  complete: "The answer is complete.",
+  stopped: "The answer was stopped.",
+  incomplete: "The answer broke off.",
+  failed: "No answer came.",
+};
+
+let base = main.dataset.conversation; // the conversation's URL, "" until there is one
+let running = null; // AbortController of the answer being written
+let waiting = "waiting" in main.dataset; // a question is kept until somebody can answer
+
+const scroll = followEnd($("turns").parentElement, $("jump"));
+const list = sidebar(main, say);
+const payer = payerLine($("payer"), main.dataset.payer, say);
+const box = composer(form, { send: ask, stop });
+const models = picker(main.dataset.models, pick);
+const can = {
+  settings: main.dataset.settings,
+  retry: () => retry(),
+  pickModel: () => models.open(choice()),
+  showPanel: () => showPanel(true),
+};
+
+const choice = () => ({ model: form.elements.model.value, provider: form.elements.provider.value });
+
+function setChoice({ provider, model }) {
+  form.elements.provider.value = provider;
+  form.elements.model.value = model;
+  $("pick").firstElementChild.textContent = model || "Choose a model";
+}
+
+function pick(chosen) {
+  const before = form.elements.provider.value;
+  setChoice(chosen);
+  store.set(`model:${base || "new"}`, { provider: chosen.provider, model: chosen.model });
+  say(`${chosen.name || chosen.model} answers the next message.`);
+  if (chosen.provider !== before) payer.refresh(chosen.provider);
+  box.focus();
+}
+
+// -- one question, one answer
+
+async function ask(text) {
+  $("greeting")?.remove();
+  const question = newTurn("question");
+  question.querySelector(".text").textContent = text;
+  turns.append(question);
+  scroll.pin();
+  const answer = begin();
+  if (!base && !(await create(text, answer))) {
+    box.setRunning(false);
+    return answer.fail({ ...OFFLINE, action: "reload", message: "The conversation could not be opened. Reload the page; your message is kept." });
+  }
+  await write(answer, () => post(`${base}/messages`, { text, ...choice() }, { signal: running.signal }), text);
+}
+
+/** Answers the last question once more, in place of the answer that stands there. */
+async function retry() {
+  if (running || !base) return;
+  turns.lastElementChild?.matches(".answer") && turns.lastElementChild.remove();
+  waiting = false;
+  await write(begin(), () => post(`${base}/retry`, choice(), { signal: running.signal }));
+}
+
+function begin() {
+  running = new AbortController();
+  box.setRunning(true);
+  const answer = new Answer(newTurn("answer"), can, choice());
+  turns.append(answer.el);
+  scroll.pin();
+  say("The answer is being written.");
+  return answer;
+}
+
+async function create(text) {
+  try {
+    const response = await post(main.dataset.create);
+    if (!response.ok) return false;
+    const { id } = await response.json();
+    base = new URL(`${main.dataset.create}/${id}`, location.href).href;
+  } catch {
+    return false;
+  }
+  history.replaceState(null, "", base);
+  list.add(base, titleOf(text));
+  box.setConversation(base, true);
+  store.set(`model:${base}`, store.get("model:new"));
+  return true;
+}
+
+/** As the server makes it. */
+function titleOf(text) {
+  const line = text.trim().replace(/\s+/g, " ");
+  return line.length <= 60 ? line : `${line.slice(0, 59).trimEnd()}…`;
+}
+
+async function write(answer, send, text = "") {
+  let response;
+  try {
+    response = await send();
+  } catch {
+    // Nobody knows whether it arrived: the draft stays, and trying again sends it again.
+    answer.can = { ...can, retry: () => resend(answer, text) };
+    return finish(answer, () => answer.fail(OFFLINE));
+  }
+  if (response.ok) {
+    box.accepted();
+    return read(answer, response);
+  }
+  const error = await problem(response);
+  if (error.code === "not_connected") {
+    box.accepted(); // the server keeps the question
+    waiting = true;
+    return finish(answer, () => {
+      answer.el.remove();
+      showPanel(false);
+    });
+  }
+  if (error.saved ?? error.code !== "session") box.accepted();
+  else answer.can = { ...can, retry: () => resend(answer, text) };
+  finish(answer, () => answer.fail(error));
+}
+
+function resend(answer, text) {
+  const question = answer.el.previousElementSibling;
+  answer.el.remove();
+  if (!text) return retry();
+  question?.remove();
+  return ask(text);
+}
+
+async function read(answer, response) {
+  const url = `${base}/stream`;
+  const outcome = await consume(response, url, (event, data) => {
+    if (event === "lost") say("Connection lost. Reconnecting…");
+    else if (event === "found") say("Connected again.");
+    else answer.handle(event, data);
+    answer.el.toggleAttribute("data-lost", event === "lost");
+  }, running.signal);
+  if (outcome === "gone") return location.reload(); // finished while we were away: it is saved
+  finish(answer, () => {
+    if (outcome === "lost") answer.fail({ ...OFFLINE, message: "The connection was lost. What was written is kept.", action: "reload" });
+    if (outcome === "aborted") answer.handle("done", { finish_reason: "stopped" });
+  });
+}
+
+function finish(answer, last) {
+  running = null;
+  box.setRunning(false);
+  last();
+  say(ENDED[answer.el.dataset.state] ?? "");
+  if (payer.kind !== "none") payer.refresh(choice().provider);
+}
+
+async function stop() {
+  if (!running) return;
+  const { signal } = running;
+  const controller = running;
+  box.stopping();
+  await post(`${base}/stop`).catch(() => {});
+  // The server ends the stream itself; if it cannot, the page does.
+  setTimeout(() => signal.aborted || running !== controller || controller.abort(), 2000);
+}
+
+// -- connecting in the middle of it all
+
+function showPanel(dead) {
+  panel.hidden = false;
+  $("connect-title").textContent = dead ? "Connect again to go on." : "No brain connected yet. Pick a provider.";
+  panel.querySelector('[data-role="waiting-hint"]').hidden = !waiting;
+  panel.scrollIntoView({ block: "nearest" });
+  panel.focus({ preventScroll: true });
+}
+
+document.addEventListener("apiary:connection", async ({ detail }) => {
+  const connected = detail.state === "connected";
+  const now = await payer.refresh();
+  if (!connected) return;
+  if (now.kind === "none") return;
+  if (!form.elements.provider.value || now.provider === detail.provider) {
+    setChoice({ provider: now.provider ?? "", model: form.elements.model.value || now.model || "" });
+  }
+  panel.hidden = true;
+  document.querySelector(".suggestions")?.removeAttribute("hidden");
+  const failed = turns.lastElementChild?.querySelector(".trouble:not([hidden])");
+  if (waiting || failed) retry();
+  else box.focus();
+});
+
+// -- buttons inside the answers
+
+turns.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-action]");
+  if (!button) return;
+  const { action } = button.dataset;
+  if (action === "regenerate") return retry();
+  const text = action === "copy-code"
+    ? button.closest(".code").querySelector("code").textContent
+    : sourceOf(button.closest(".answer"));
+  const done = await copy(text);
+  button.textContent = done ? "Copied" : "Select it and copy by hand";
+  setTimeout(() => (button.textContent = "Copy"), 1600);
+});
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyByHand(text); // on a LAN address without https there is no clipboard object
+  }
+}
+
+function copyByHand(text) {
+  const area = document.createElement("textarea");
+  area.className = "sr";
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
+
+$("pick").addEventListener("click", () => models.open(choice()));
+document.querySelectorAll(".suggestions button").forEach((button) => {
+  button.addEventListener("click", () => box.fill(button.textContent));
+});
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // signed out meanwhile?
+
+// -- start
+
+async function start() {
+  box.setConversation(base && new URL(base, location.href).href);
+  if (base) base = new URL(base, location.href).href;
+  const kept = store.get(`model:${base || "new"}`);
+  if (kept) setChoice(kept);
+  dressAll();
+  scroll.pin();
+  if ("running" in main.dataset) await resume();
+  else if (waiting && payer.kind !== "none") await retry();
+}
+
+/** From the last to the first, a few at a time: the end is what one sees. */
+function dressAll() {
+  const answers = [...turns.querySelectorAll(".answer")].reverse();
+  for (const el of answers) addTrouble(el);
+  (function some() {
+    const began = performance.now();
+    while (answers.length && performance.now() - began < 12) dress(answers.shift());
+    if (answers.length) requestAnimationFrame(some);
+  })();
+}
+
+/** The button for an error that came with the page. */
+async function addTrouble(el) {
+  const trouble = el.querySelector(".trouble");
+  if (trouble.hidden || el !== turns.lastElementChild) return;
+  const { showError } = await import("./errors.js");
+  showError(trouble, {
+    message: trouble.querySelector(".trouble-text").textContent,
+    action: trouble.dataset.action,
+    provider: el.dataset.provider,
+    retry_after: 0,
+  }, can);
+}
+
+async function resume() {
+  const last = turns.lastElementChild;
+  const el = last?.matches(".answer") ? last : turns.appendChild(newTurn("answer"));
+  running = new AbortController();
+  box.setRunning(true);
+  const answer = new Answer(el, can, choice());
+  const response = await follow(`${base}/stream`, "", running.signal).catch(() => "lost");
+  if (typeof response !== "string") return read(answer, response);
+  // It ended between the page and this question; once is enough to look again.
+  const key = `looked:${base}`;
+  const again = store.get(key) !== location.href + last?.dataset.id;
+  store.set(key, again ? location.href + last?.dataset.id : null);
+  if (response === "gone" && again) return location.reload();
+  finish(answer, () => answer.fail({ ...OFFLINE, message: "This answer broke off.", action: "retry" }));
+}
+
+start();

@@ -1,0 +1,101 @@
+// One sentence, one button. The server says which button by `action`; here it gets its label
+// and what it does.
+
+const LABELS = {
+  connect: "Connect",
+  reconnect: "Reconnect",
+  credits: "Add credits",
+  provider: "Open its settings",
+  settings: "Open settings",
+  pick_model: "Pick another model",
+  retry: "Try again",
+  wait: "Try again",
+  reload: "Reload",
+};
+const IN_PLACE = new Set(["", "openrouter"]); // providers whose card stands in the chat itself
+const WAIT = 20; // seconds, where the server does not say
+
+/**
+ * @param {HTMLElement} box the .trouble of an answer
+ * @param {{code, message, action, retry_after?, provider?, url?}} error
+ * @param {{retry, pickModel, showPanel: () => void, settings: string}} can
+ */
+export function showError(box, error, can) {
+  box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
+  box.querySelectorAll(".button").forEach((old) => old.remove());
+  box.hidden = false;
+  const button = control(error, can);
+  if (button) box.append(button);
+}
+
+export function hideError(box) {
+  box.hidden = true;
+  box.querySelector(".trouble-text").textContent = "";
+  box.querySelectorAll(".button").forEach((old) => old.remove());
+}
+
+function control(error, can) {
+  const { action, provider = "" } = error;
+  if (!LABELS[action]) return null;
+  const settings = can.settings + (provider ? `#${provider}` : "");
+  switch (action) {
+    case "connect":
+    case "reconnect":
+      return IN_PLACE.has(provider) ? button(action, can.showPanel) : link(action, settings);
+    case "credits":
+      return error.url ? link(action, error.url, true) : link(action, settings);
+    case "provider":
+      return error.url ? link(action, error.url, true) : link(action, settings);
+    case "settings":
+      return link(action, settings);
+    case "pick_model":
+      return button(action, can.pickModel);
+    case "wait":
+      return countdown(button(action, can.retry), error.retry_after ?? WAIT);
+    case "reload":
+      return button(action, () => location.reload());
+    default:
+      return button(action, can.retry);
+  }
+}
+
+function button(action, run) {
+  const el = document.createElement("button");
+  el.type = "button";
+  el.className = "button";
+  el.textContent = LABELS[action];
+  el.addEventListener("click", run);
+  return el;
+}
+
+function link(action, href, outside = false) {
+  const el = document.createElement("a");
+  el.className = "button";
+  el.textContent = LABELS[action];
+  el.href = href;
+  if (!/^https?:$/.test(el.protocol)) return null;
+  if (outside) {
+    el.target = "_blank";
+    el.rel = "noopener noreferrer";
+  }
+  return el;
+}
+
+/** Off until the provider will listen again, and says for how long. */
+function countdown(el, seconds) {
+  const until = Date.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    el.disabled = left > 0;
+    el.textContent = left > 0 ? `Try again in ${readable(left)}` : LABELS.wait;
+    if (left > 0) setTimeout(tick, 1000);
+  };
+  tick();
+  return el;
+}
+
+function readable(seconds) {
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}

@@ -1,0 +1,56 @@
+// The one place that talks to our server: CSRF header, JSON bodies, one shape of error.
+
+const token = () => document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+
+export const OFFLINE = {
+  code: "offline",
+  message: "The server could not be reached. Your message is kept.",
+  action: "retry",
+};
+
+export function post(url, body = {}, options = {}) {
+  return fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRFToken": token(), Accept: "application/json, text/event-stream" },
+    body: JSON.stringify(body),
+    cache: "no-store",
+    ...options,
+  });
+}
+
+export async function getJson(url) {
+  const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+  if (!response.ok) throw await problem(response);
+  return response.json();
+}
+
+/** What went wrong as {code, message, action}, also where the answer is no JSON of ours. */
+export async function problem(response) {
+  const told = await response.json().catch(() => null);
+  if (told?.message) return told;
+  if (response.status === 401 || response.status === 400) {
+    // The session or its CSRF token is over; a reload brings a fresh one.
+    return { code: "session", message: "This page is too old to send from. Reload it; your message is kept.", action: "reload" };
+  }
+  if (response.status === 413) return { code: "too_long", message: "This message is too long to send.", action: "" };
+  return { code: "server", message: "The server could not answer. Please try again.", action: "retry" };
+}
+
+/** Storage may be full, forbidden or broken; nothing here is worth an error. */
+export const store = {
+  get(key, fallback = null) {
+    try {
+      return JSON.parse(localStorage.getItem(`apiary:${key}`)) ?? fallback;
+    } catch {
+      return fallback;
+    }
+  },
+  set(key, value) {
+    try {
+      if (value === null || value === "") localStorage.removeItem(`apiary:${key}`);
+      else localStorage.setItem(`apiary:${key}`, JSON.stringify(value));
+    } catch {
+      /* private mode */
+    }
+  },
+};

@@ -59,6 +59,9 @@ def create_app(clock: Callable[[], float] = time.time, **switches: Any) -> Flask
 
 def _enter() -> None:
     """Write the request into the journal before anything else happens."""
+    g.entry = None
+    if request.path == "/sandbox" or request.endpoint == "static":
+        return
     sandbox = current()
     key = bearer(request)
     g.entry = sandbox.journal.add(
@@ -89,7 +92,8 @@ def _same_site() -> Response | None:
 
 def _leave(response: Response) -> Response:
     """Complete the journal and harden the pages."""
-    current().journal.note(g.entry, status=response.status_code)
+    if g.entry is not None:
+        current().journal.note(g.entry, status=response.status_code)
     if response.mimetype == "text/html" and not request.path.startswith("/api/"):
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -49,8 +49,6 @@ def with_query(url: str, answer: list[tuple[str, str]], extra: str = "") -> str:
     if not added:
         return url
     base, mark, fragment = url.partition("#")
-    if "?" not in base:
-        base += "?"
-    elif base[-1] not in "?&":
-        base += "&"
-    return f"{base}{added}{mark}{fragment}"
+    path, _, query = base.partition("?")
+    joint = "&" if query and not query.endswith("&") else ""
+    return f"{path}?{query}{joint}{added}{mark}{fragment}"

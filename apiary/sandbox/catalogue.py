@@ -13,7 +13,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from .families import ALIASES, FAMILIES, GIVEN_AWAY, ROUTERS, Family
+from .families import ALIASES, GIVEN_AWAY, ROUTERS, Family, families
 
 _NEWEST = 1763000000
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -42,7 +42,7 @@ OWN = {
 @functools.cache
 def models() -> tuple[dict[str, Any], ...]:
     """Return the whole list, newest first, which is the order that was observed."""
-    real = [_real(family, slug) for family in FAMILIES for slug in _expand(family.slugs)]
+    real = [_real(family, slug) for family in families() for slug in _expand(family.slugs)]
     by_id = {model["id"]: model for model in real}
     others = [_router(model_id, name, "-1") for model_id, name in ROUTERS.items()]
     others += [_router(model_id, name, "0") for model_id, name in GIVEN_AWAY.items()]
@@ -116,10 +116,8 @@ def _real(family: Family, slug: str) -> dict[str, Any]:
         (
             f"{title} is a model by {family.maker} for conversation, writing, summaries, data "
             "extraction and code. It follows long instructions, keeps to a requested format "
-            "and calls tools where its provider allows them. The text stands in for the "
-            "maker's own description and is about as long, so that a list of several hundred "
-            "models weighs what the real one weighs; nothing in it is a statement about a "
-            "product. Answers come from the sandbox, which repeats the last question."
+            "and calls tools where its provider allows them. This text stands in for the "
+            "maker's own; answers come from the sandbox, which repeats the last question."
         ),
         created=_NEWEST - 86400 * (1 + _dice(model_id, "age", 900)),
         context=family.contexts[_dice(model_id, "context", len(family.contexts))],

@@ -28,7 +28,8 @@ def completions() -> Response:
         return found
     sandbox, key = found
     body = request.get_json(silent=True)
-    messages = body.get("messages") if isinstance(body, dict) else None
+    body = body if isinstance(body, dict) else {}
+    messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         return failure(400, "Input required: specify messages", user_id=key.user_id)
     remaining = key.remaining(sandbox.now())
@@ -142,9 +143,9 @@ class Talk:
                     self.line.pause(seconds * self.sandbox.switches.pace)
                 case stages.Thought(text):
                     thoughts.append(text)
-                case stages.Fault(code, message, error_type):
+                case stages.Fault(code, words, error_type):
                     metadata = {"error_type": error_type}
-                    error = {"code": code, "message": message, "metadata": metadata}
+                    error = {"code": code, "message": words, "metadata": metadata}
                     self.finish = "error"
                 case stages.Stop(cut):
                     outcome = "cut"

@@ -6,9 +6,9 @@ purpose would never notice, so this looks at the socket that werkzeug's server h
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
-import struct
 import time
 from dataclasses import dataclass
 from typing import NoReturn
@@ -49,12 +49,12 @@ class Connection:
         """End the connection here. Works inside a response's iterator only.
 
         werkzeug's server takes a ConnectionError for a dropped client and sends nothing
-        more, not even the end of a chunked body; with no linger time the kernel then
-        resets the connection.
+        more, not even the end of a chunked body. It would then wait for a next request if
+        no headers went out, so the socket is shut as well.
         """
         if self.sock is not None:
-            no_linger = struct.pack("ii", 1, 0)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
         raise ConnectionResetError("the sandbox cut the connection")
 
     def _gone(self) -> bool:

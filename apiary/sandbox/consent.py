@@ -161,12 +161,15 @@ def _denied(sandbox: Sandbox, ask: Ask) -> Response:
 def _back(sandbox: Sandbox, ask: Ask, target: str, answer: list[tuple[str, str]]) -> Response:
     """Redirect to the app. Whether OpenRouter echoes ``state`` is not documented."""
     if ask.state is not None:
-        answer = answer + {
-            "drop": [],
-            "echo": [("state", ask.state)],
-            "change": [("state", ask.state[::-1] + "x")],
-            "duplicate": [("state", "first" + ask.state), ("state", ask.state)],
-        }[sandbox.switches.state]
+        answer = (
+            answer
+            + {
+                "drop": [],
+                "echo": [("state", ask.state)],
+                "change": [("state", ask.state[::-1] + "x")],
+                "duplicate": [("state", "first" + ask.state), ("state", ask.state)],
+            }[sandbox.switches.state]
+        )
     return _redirect(callback.with_query(target, answer, sandbox.switches.callback_extra))
 
 

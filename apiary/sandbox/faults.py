@@ -24,9 +24,7 @@ _MESSAGES = {
     524: "A timeout occurred",
     529: "Provider is overloaded",
 }
-LIMIT = (
-    "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
-)
+LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
 
 
 def staged(model: str, slug: str, max_tokens: int | None, user_id: str) -> Response | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from .state import bearer, current
 blueprint = Blueprint("listing", __name__)
 
 _LIMIT, _LIMIT_MAX = 500, 1000
-_FILTERS = {
+_FILTERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "input_modalities": lambda model: model["architecture"]["input_modalities"],
     "supported_parameters": lambda model: model["supported_parameters"],
     "model_authors": lambda model: [model["id"].partition("/")[0].lstrip("~")],

@@ -125,7 +125,12 @@ def _markdown(prompt: str) -> Iterator[Step]:
 
 
 def _reasoning(prompt: str) -> Iterator[Step]:
-    for thought in ("The user wrote ", f"{len(prompt)} characters. ", "A short answer ", "will do."):
+    for thought in (
+        "The user wrote ",
+        f"{len(prompt)} characters. ",
+        "A short answer ",
+        "will do.",
+    ):
         yield Thought(thought)
         yield Wait(0.2)
     yield from words(f"After some thought: {prompt}")

@@ -42,9 +42,7 @@ class Chunks:
     def error(self, code: int | str, message: str, error_type: str) -> bytes:
         """Return the chunk that ends a broken stream; the HTTP status was 200 long ago."""
         error = {"code": code, "message": message, "metadata": {"error_type": error_type}}
-        return event(
-            self._head() | {"error": error, "choices": [choice({"content": ""}, "error")]}
-        )
+        return event(self._head() | {"error": error, "choices": [choice({"content": ""}, "error")]})
 
     def _head(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,25 @@
+// Asks our own server. Every answer has `ok`, `status`, `data` and a sentence in `message`.
+
+const token = () => document.querySelector("meta[name=csrf-token]")?.content ?? "";
+
+export const post = (url, body) =>
+  ask(url, { method: "POST", body, headers: { "X-CSRFToken": token() } });
+
+export const get = (url) => ask(url, {});
+
+async function ask(url, options) {
+  try {
+    const response = await fetch(url, {
+      cache: "no-store",
+      signal: AbortSignal.timeout?.(30_000),
+      ...options,
+      headers: { Accept: "application/json", ...options.headers },
+    });
+    const data = await response.json().catch(() => ({}));
+    const message = data.message ?? "This page is too old. Reload it and try again.";
+    return { ok: response.ok, status: response.status, data, message };
+  } catch {
+    const message = "This site cannot be reached right now. Nothing was changed; try again.";
+    return { ok: false, status: 0, data: {}, message };
+  }
+}

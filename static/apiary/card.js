@@ -1,0 +1,130 @@
+// One card: sets text and `hidden` from the card's JSON. All its parts stand in the page already,
+// so no markup is ever made here.
+import { get } from "./ask.js";
+
+const channel = new BroadcastChannel("apiary-connection");
+
+export class Card {
+  constructor(section) {
+    this.section = section;
+    this.provider = section.dataset.provider;
+    this.label = section.dataset.label;
+    this.version = Number(section.dataset.version);
+    for (const time of section.querySelectorAll("time[datetime]")) localTime(time);
+    channel.addEventListener("message", (event) => {
+      if (event.data?.provider === this.provider) setTimeout(() => this.refresh(), 300);
+    });
+  }
+
+  get state() {
+    return this.section.dataset.state;
+  }
+
+  part(role) {
+    return this.section.querySelector(`[data-role="${role}"]`);
+  }
+
+  say(sentence) {
+    const notice = this.part("notice");
+    if (notice.textContent !== sentence) notice.textContent = sentence;
+    notice.hidden = !sentence;
+  }
+
+  focusStatus() {
+    this.part("status").focus({ preventScroll: true });
+  }
+
+  /** Other tabs of this browser look again. */
+  tellOthers() {
+    channel.postMessage({ provider: this.provider });
+  }
+
+  async refresh() {
+    const answer = await get(this.section.dataset.url);
+    if (answer.status === 401) return location.reload();
+    if (answer.ok) this.paint(answer.data);
+    return answer.data;
+  }
+
+  paint(data) {
+    const { section } = this;
+    const changed = data.version !== this.version;
+    this.version = data.version;
+    section.dataset.version = data.version;
+    section.dataset.state = data.state;
+    section.dataset.source = data.source ?? "";
+    for (const element of section.querySelectorAll("[data-show]")) {
+      element.hidden = !element.dataset.show.split(" ").includes(data.state);
+    }
+    for (const element of section.querySelectorAll("[data-only-source]")) {
+      element.toggleAttribute("data-off", element.dataset.onlySource !== data.source);
+    }
+    this.part("status-text").textContent = data.status;
+    this.#facts(data);
+    this.#question(data);
+    if (changed) {
+      document.dispatchEvent(
+        new CustomEvent("apiary:connection", {
+          detail: { provider: this.provider, state: data.state, version: data.version },
+        }),
+      );
+    }
+  }
+
+  #facts(data) {
+    this.#time("since", data.since);
+    this.#time("checked", data.checked);
+    this.part("checked").hidden = !data.checked;
+    this.part("unverified").hidden = data.verified !== false;
+    this.#fact("how", data.how);
+    this.#fact("label", data.label ?? "");
+    for (const element of this.section.querySelectorAll("[data-known]")) {
+      element.hidden = !data.known;
+    }
+    this.#fact("usage", money(data.usage));
+    this.#fact("limit", limit(data));
+    this.#fact("plan", { true: "free tier", false: "paid" }[data.free_tier] ?? "unknown");
+    const meter = this.part("meter");
+    meter.hidden = data.share === null;
+    meter.querySelector("meter").value = data.share ?? 0;
+    for (const role of ["key-page", "receipt-page"]) this.part(role).href = data.key_page;
+    this.part("key-page").hidden = !data.key_page;
+    this.part("receipt").toggleAttribute("data-off", !data.key_page || !data.version);
+  }
+
+  #question(data) {
+    const form = this.part("question");
+    form.hidden = !data.question;
+    this.part("question-text").textContent = data.question;
+    form.dataset.attempt = data.question_attempt ?? "";
+  }
+
+  #fact(name, text) {
+    this.section.querySelector(`[data-fact="${name}"]`).textContent = text;
+  }
+
+  #time(name, iso) {
+    const time = this.section.querySelector(`[data-fact="${name}"]`);
+    time.dateTime = iso ?? "";
+    if (iso) localTime(time);
+  }
+}
+
+/** The server writes UTC, for browsers without scripts; people read their own time. */
+function localTime(time) {
+  const moment = new Date(time.dateTime);
+  if (Number.isNaN(moment.valueOf())) return;
+  time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+function money(amount) {
+  if (amount === null || amount === undefined) return "unknown";
+  return `$${amount.toFixed(amount >= 0.01 || amount === 0 ? 2 : 4)}`;
+}
+
+function limit(data) {
+  if (!data.known) return "";
+  if (data.limit === null) return "none on this key";
+  const reset = data.limit_reset ? ` ${data.limit_reset}` : "";
+  return `${money(data.limit)}${reset}, ${money(data.limit_remaining)} left`;
+}

@@ -1,0 +1,239 @@
+// Connect: the popup, the waiting dialog and the look at the server, which alone knows how an
+// attempt ends. A window's handle is never believed: a cross-origin opener policy on the way makes
+// it read "closed" while the window is open.
+import { get, post } from "./ask.js";
+
+const WINDOW = "apiary-connect";
+const FINAL = new Set(["denied", "cancelled", "expired", "superseded", "failed", "lost"]);
+const channel = new BroadcastChannel("apiary-connect");
+
+// Where windows are tabs, the way through the same tab is the better one.
+const samePlace = () =>
+  matchMedia("(max-width: 600px), (hover: none) and (pointer: coarse)").matches ||
+  matchMedia("(display-mode: standalone)").matches;
+
+// crypto.randomUUID needs a secure context; a plain-http address in the local network is none.
+const newAttempt = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
+
+export function watchConnect(card) {
+  const form = card.part("connect-form");
+  if (form) new Connect(card, form);
+}
+
+class Connect {
+  constructor(card, form) {
+    this.card = card;
+    this.form = form;
+    this.button = form.querySelector("[data-action=connect]");
+    this.dialog = card.part("waiting");
+    this.title = card.part("waiting-title");
+    this.text = card.part("waiting-text");
+    this.hint = card.part("waiting-hint");
+    this.show = this.dialog.querySelector("[data-action=show-window]");
+    this.key = `apiary-attempt-${card.provider}`;
+    this.phase = "idle";
+    this.popup = null;
+    form.addEventListener("submit", (event) => this.submit(event));
+    this.show.addEventListener("click", () => this.popup?.focus());
+    this.dialog.querySelector("[data-action=cancel]").addEventListener("click", () => this.cancel());
+    // Esc is Cancel. A second Esc closes a dialog whatever is prevented, hence the second listener.
+    this.dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      this.cancel();
+    });
+    this.dialog.addEventListener("close", () => this.phase === "waiting" && this.cancel());
+    this.answerQuestion();
+    channel.addEventListener("message", (event) => {
+      if (event.data?.type !== "done") return;
+      channel.postMessage({ type: "ack", attempt: event.data.attempt });
+      if (this.busy) this.look();
+      else card.refresh();
+    });
+    for (const name of ["focus", "online"]) addEventListener(name, () => this.nudge());
+    document.addEventListener("visibilitychange", () => document.hidden || this.nudge());
+    addEventListener("pageshow", (event) => event.persisted && this.leave());
+    this.resume();
+  }
+
+  get busy() {
+    return this.phase === "waiting" || this.phase === "exchanging";
+  }
+
+  // Nothing is awaited in here: the browser lets a window open only while it handles the click.
+  submit(event) {
+    if (this.phase === "opening" || this.phase === "exchanging") return event.preventDefault();
+    const again = this.phase === "waiting";
+    if (again && event.submitter?.dataset.action !== "again") return event.preventDefault();
+    this.attempt = this.form.elements.attempt.value = newAttempt();
+    this.popup = samePlace() ? null : openWindow();
+    if (!this.popup) {
+      this.form.elements.display.value = "page";
+      this.form.target = "_self";
+      this.phase = "opening";
+      this.button.setAttribute("aria-disabled", "true");
+      this.card.say(`Opening ${this.card.label}…`);
+      return;
+    }
+    this.form.elements.display.value = "popup";
+    this.form.target = WINDOW;
+    remember(this.key, this.attempt);
+    this.popup.focus();
+    this.wait(400);
+  }
+
+  wait(first) {
+    this.phase = "waiting";
+    this.started = Date.now();
+    this.goneSince = 0;
+    this.misses = 0;
+    this.title.textContent = "Waiting for approval…";
+    this.tell(`Approve the request in the ${this.card.label} window. This page updates by itself.`);
+    this.hint.hidden = true;
+    this.show.hidden = !this.popup;
+    this.card.say("");
+    if (!this.dialog.open) this.dialog.showModal();
+    this.again(first);
+  }
+
+  again(milliseconds) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.look(), milliseconds);
+  }
+
+  nudge() {
+    if (this.busy) this.again(0);
+  }
+
+  async look() {
+    clearTimeout(this.timer);
+    const mine = this.attempt;
+    const { ok, status, data } = await get(this.url());
+    if (mine !== this.attempt || !this.busy) return;
+    if (status === 401) return location.reload();
+    const unseen = status === 404;
+    if (!ok && !unseen) {
+      this.misses += 1;
+      if (this.misses >= 2) this.tell("Cannot reach this site. Trying again…");
+      return this.again(Math.min(5000, 1000 * 2 ** this.misses));
+    }
+    this.misses = 0;
+    // The one test of success: the connection has changed, whoever changed it.
+    if (ok && data.version !== this.card.version) return this.settle("");
+    if (ok && data.question) return this.settle("");
+    if (ok && FINAL.has(data.state)) return this.settle(data.message);
+    if (ok && data.state === "exchanging") {
+      this.phase = "exchanging";
+      this.hint.hidden = true;
+      this.title.textContent = "Fetching your key…";
+      this.tell("Approved. Fetching your key…");
+    } else {
+      this.watchWindow(unseen);
+    }
+    this.again(1000);
+  }
+
+  watchWindow(unseen) {
+    const gone = !this.popup || this.popup.closed;
+    // Never hide the control that has the focus.
+    if (gone && document.activeElement === this.show) this.title.focus();
+    this.show.hidden = gone;
+    this.goneSince = gone && document.hasFocus() ? this.goneSince || Date.now() : 0;
+    const stuck = unseen && Date.now() - this.started > 8000;
+    this.hint.hidden = !stuck && !(this.goneSince && Date.now() - this.goneSince > 1500);
+  }
+
+  async cancel() {
+    if (this.phase !== "waiting") return;
+    this.phase = "cancelling";
+    const { ok, data, message } = await post(this.url("/cancel"), new FormData());
+    if (ok && data.card && data.version !== this.card.version) return this.settle("");
+    await this.settle(ok ? data.message : message);
+  }
+
+  /** Every way out of waiting ends here. */
+  async settle(sentence) {
+    const window = this.popup;
+    this.leave();
+    const data = await this.card.refresh();
+    this.card.say(sentence || (data?.question ? "" : (data?.notice ?? "")));
+    if (this.card.state === "connected") {
+      this.card.say("");
+      this.card.focusStatus();
+      this.card.tellOthers();
+    } else {
+      this.button.focus();
+    }
+    // The window closes itself; this helps where it cannot. Not at once: closing a window in the
+    // middle of a navigation makes Chromium forget the close.
+    setTimeout(() => window?.close(), 2000);
+  }
+
+  leave() {
+    clearTimeout(this.timer);
+    forget(this.key);
+    this.phase = "idle";
+    this.attempt = null;
+    this.popup = null;
+    this.button.removeAttribute("aria-disabled");
+    this.hint.hidden = true;
+    if (this.dialog.open) this.dialog.close();
+  }
+
+  /** After a reload in the middle: go on waiting. */
+  resume() {
+    const attempt = recall(this.key);
+    if (!attempt) return;
+    this.attempt = attempt;
+    this.wait(0);
+  }
+
+  answerQuestion() {
+    const form = this.card.part("question");
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      this.attempt = form.dataset.attempt || form.action.split("/").at(-2);
+      const what = event.submitter?.dataset.action === "replace" ? "/replace" : "/cancel";
+      const { ok, data, message } = await post(this.url(what), new FormData());
+      await this.card.refresh();
+      this.card.say(ok ? (this.card.state === "connected" && what === "/replace" ? "" : data.message) : message);
+      this.card.focusStatus();
+    });
+  }
+
+  tell(sentence) {
+    if (this.text.textContent !== sentence) this.text.textContent = sentence;
+  }
+
+  url(tail = "") {
+    return this.form.dataset.flows.replace("ATTEMPT", this.attempt) + tail;
+  }
+}
+
+function openWindow() {
+  const [width, height] = [520, 760];
+  const left = Math.round(screenX + (outerWidth - width) / 2);
+  const top = Math.round(screenY + (outerHeight - height) / 2);
+  return open("", WINDOW, `popup,width=${width},height=${height},left=${left},top=${top}`);
+}
+
+// Storage may be forbidden; then a reload in the middle simply does not resume.
+function remember(key, value) {
+  try {
+    sessionStorage.setItem(key, value);
+  } catch {}
+}
+function recall(key) {
+  try {
+    return sessionStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+function forget(key) {
+  try {
+    sessionStorage.removeItem(key);
+  } catch {}
+}

@@ -1,0 +1,78 @@
+// Brings every card on the page to life; without it the same forms work page by page.
+import { Card } from "./card.js";
+import { watchConnect } from "./connect.js";
+import { post } from "./ask.js";
+
+for (const section of document.querySelectorAll("section[data-provider]")) {
+  const card = new Card(section);
+  watchKey(card);
+  watchDisconnect(card);
+  watchCheck(card);
+  watchConnect(card);
+  // Another tab may have changed the connection while this page lay in the back-forward cache.
+  addEventListener("pageshow", (event) => event.persisted && card.refresh());
+}
+
+function watchKey(card) {
+  const form = card.part("key-form");
+  if (!form) return;
+  const field = form.elements.api_key;
+  const unchecked = card.part("unchecked");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (form.ariaBusy === "true") return;
+    const body = new FormData(form);
+    busy(form, true);
+    card.say(`Asking ${card.label}…`);
+    const answer = await post(form.action, body);
+    busy(form, false);
+    if (answer.ok) {
+      form.reset();
+      unchecked.hidden = true;
+      card.paint(answer.data);
+      card.say("");
+      card.focusStatus();
+      return;
+    }
+    unchecked.hidden = !answer.data.can_store;
+    card.say(answer.message);
+    field.focus();
+  });
+}
+
+function watchDisconnect(card) {
+  const form = card.part("disconnect-form");
+  const dialog = card.part("confirm");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!event.submitter?.dataset.confirmed) {
+      dialog.showModal();
+      return;
+    }
+    dialog.close();
+    const answer = await post(form.action, new FormData(form));
+    if (answer.ok) card.paint(answer.data);
+    card.say(answer.ok ? answer.data.notice : answer.message);
+    (card.part("connect-form")?.querySelector("[data-action=connect]") ??
+      card.part("key-form")?.elements.api_key)?.focus();
+    card.tellOthers();
+  });
+  dialog.querySelector("[data-action=stay]").addEventListener("click", () => dialog.close());
+}
+
+function watchCheck(card) {
+  const form = card.part("check-form");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    busy(form, true);
+    const answer = await post(form.action, new FormData(form));
+    busy(form, false);
+    if (answer.ok) card.paint(answer.data);
+    card.say(answer.ok ? answer.data.notice : answer.message);
+  });
+}
+
+function busy(form, yes) {
+  form.ariaBusy = String(yes);
+  for (const button of form.querySelectorAll("button")) button.disabled = yes;
+}

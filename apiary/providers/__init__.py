@@ -1,0 +1,49 @@
+"""The providers of one app: those built in, the operator's endpoints, and plug-ins."""
+
+import logging
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from ..config import Settings
+from ..http import Http
+from .anthropic import Anthropic
+from .base import Provider
+from .endpoint import Endpoint
+from .openai import OpenAI
+from .openrouter import OpenRouter
+
+GROUP = "apiary.providers"
+BUILT_IN = (OpenRouter, Anthropic, OpenAI)
+
+_log = logging.getLogger(__name__)
+
+
+def load(settings: Settings, http: Http, extra: Iterable[Provider] = ()) -> dict[str, Provider]:
+    """All providers by name, in the order in which they are shown.
+
+    :param extra: providers of the host's, which take the place of others of the same name.
+
+    An entry point of the group ``apiary.providers`` is called with the settings and the
+    :class:`~apiary.http.Http` and gives a provider. One that fails, or takes a name that is
+    taken, is logged and left out: a broken plug-in must not keep the others from working.
+    """
+    found: dict[str, Provider] = {}
+    for make in BUILT_IN:
+        provider: Provider = make(settings, http)
+        found[provider.name] = provider
+    for endpoint in settings.endpoints:
+        found[endpoint.name] = Endpoint(settings, http, endpoint.name, endpoint.url)
+    for provider in extra:
+        found[provider.name] = provider
+    for point in entry_points(group=GROUP):
+        try:
+            provider = point.load()(settings, http)
+            if not isinstance(provider, Provider):
+                raise TypeError(f"it gives {type(provider).__name__}, which is no Provider")
+            if provider.name in found:
+                raise ValueError(f"the name {provider.name!r} is taken")
+        except Exception as problem:
+            _log.warning("The provider %s of %s is left out: %s", point.name, point.value, problem)
+            continue
+        found[provider.name] = provider
+    return found

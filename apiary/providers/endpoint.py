@@ -1,0 +1,36 @@
+"""An OpenAI-compatible server that the operator lists: Ollama, vLLM, LM Studio, llama.cpp."""
+
+from ..config import Settings
+from ..errors import ApiaryError, KeyRejected, ProviderDown
+from ..http import Http, Reply
+from ..secret import Secret
+from .base import Facts
+from .compatible import Compatible
+
+
+class Endpoint(Compatible):
+    """:param url: its base URL, which normally ends in ``/v1``."""
+
+    needs_key = False
+
+    def __init__(self, settings: Settings, http: Http, name: str, url: str) -> None:
+        super().__init__(settings, http, url)
+        self.name = name
+        self.label = name
+
+    def check(self, key: Secret) -> Facts:
+        """Reachable or not. llama.cpp lists its models to anybody even where it wants a key, so
+        an answer proves nothing about one."""
+        super().check(key)
+        return Facts(verified=False)
+
+    def _refusal(self, key: Secret | None, reply: Reply, *, asked: str = "model") -> ApiaryError:
+        if reply.status == 401 and not key:
+            return KeyRejected(f"{self.label} wants a key. Paste one.", provider=self.name)
+        if reply.status == 404 and asked != "model":
+            return ProviderDown(
+                f"{self.label} answers, but has no list of models. Its address normally ends in"
+                " /v1.",
+                provider=self.name,
+            )
+        return super()._refusal(key, reply, asked=asked)

@@ -1,0 +1,66 @@
+"""The chat app that self-hosters run: a host of the plug-in like any other."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, send_from_directory
+from flask.wrappers import Response
+
+from apiary import STATIC, TEMPLATES, Apiary, generated_secret
+
+from . import edge, environment, problems, views, visitors
+from .answers import Answers
+from .keeper import Keeper
+from .limits import Limits
+from .settings import HostSettings
+from .state import Host
+
+_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+__all__ = ["create_app"]
+
+
+def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> Flask:
+    """Build the app.
+
+    :param config: the settings by name, with anything else for ``app.config`` among them.
+        Left out, flags.env and the environment are read.
+    :param providers: further providers, as :class:`apiary.Apiary` takes them.
+    :raises apiary.ConfigError: settings that cannot be read or contradict each other.
+    """
+    values: Mapping[str, Any] = environment.read() if config is None else config
+    environment.check_names(set(values) - environment.FOR_TESTS, "the settings")
+    instance = Path(values.get("APIARY_INSTANCE_PATH") or "instance").absolute()
+    settings = HostSettings.from_mapping(values, instance)
+    app = Flask(
+        "apiary.host",
+        instance_path=str(instance),
+        template_folder=str(TEMPLATES / "host"),
+        static_folder=str(STATIC / "host"),
+        static_url_path="/static",
+    )
+    app.config.from_mapping(values)
+    app.secret_key = values.get("APIARY_SECRET_KEY") or generated_secret(
+        instance / "secret_key", edge.new_secret
+    )
+    edge.protect(app, settings)
+    apiary = Apiary(migrations={"host": _MIGRATIONS}, home="chat.home", providers=providers)
+    apiary.init_app(app)
+    answers = Answers()
+    limited = not (app.testing and app.config.get("APIARY_LIMITS") is False)
+    app.extensions["apiary.host"] = Host(
+        settings, apiary, answers, Limits(limited), Keeper(answers)
+    )
+    with app.app_context():
+        settings.check_provider([provider.name for provider in apiary.providers()])
+    visitors.register(app)
+    problems.register(app)
+    views.register(app)
+    app.add_url_rule("/vendor/<path:filename>", "vendor", _vendor)
+    return app
+
+
+def _vendor(filename: str) -> Response:
+    """Third-party files, unmodified, each with its licence."""
+    return send_from_directory(STATIC / "vendor", filename)

@@ -1,0 +1,184 @@
+"""Running answers: events in memory, for any number of readers that come and go."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+HEARTBEAT = 15.0
+#: Finished answers stay this long for readers that come back.
+KEPT = 60.0
+LONGEST = 15 * 60.0
+LARGEST = 2 * 1024 * 1024
+MOST_PER_OWNER = 3
+MOST = 200
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Answer:
+    """The events of one answer, written by one thread and read by many.
+
+    It belongs to the server: a reader that goes away does not end it.
+    """
+
+    def __init__(self, message_id: str, conversation_id: str, owner: str) -> None:
+        self.message_id = message_id
+        self.conversation_id = conversation_id
+        self.owner = owner
+        self.began = time.monotonic()
+        #: When the last event was appended, by the monotonic clock; None while it runs.
+        self.ended: float | None = None
+        self.size = 0
+        self._texts: dict[str, list[str]] = {"delta": [], "reasoning": []}
+        self._claimed = False
+        self._events: list[bytes] = []
+        self._changed = threading.Condition()
+        self._upstream: Closable | None = None
+
+    @property
+    def text(self) -> str:
+        with self._changed:
+            return "".join(self._texts["delta"])
+
+    @property
+    def reasoning(self) -> str:
+        with self._changed:
+            return "".join(self._texts["reasoning"])
+
+    def send(self, kind: str, data: dict[str, Any]) -> bool:
+        """Append an event. False once somebody has claimed the end: then nothing happens."""
+        with self._changed:
+            if self._claimed:
+                return False
+            if kind in self._texts:
+                self._texts[kind].append(data["text"])
+                self.size += len(data["text"].encode())
+            self._append(kind, data)
+            return True
+
+    def claim(self) -> bool:
+        """Claim the right to end the answer. True for the first who asks; text stands still."""
+        with self._changed:
+            first, self._claimed = not self._claimed, True
+            return first
+
+    def end(self, kind: str, data: dict[str, Any]) -> None:
+        """Append the last event; only for who has claimed the end, and saved the answer."""
+        with self._changed:
+            self._append(kind, data)
+            self.ended = time.monotonic()
+
+    def _append(self, kind: str, data: dict[str, Any]) -> None:
+        # JSON has no line break in it, so one data line holds it whatever the text is.
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        number = len(self._events) + 1
+        self._events.append(f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode())
+        self._changed.notify_all()
+
+    def attach(self, upstream: Closable) -> None:
+        """Hand over what :meth:`cut` closes."""
+        with self._changed:
+            self._upstream = upstream
+            late = self._claimed
+        if late:
+            upstream.close()
+
+    def cut(self) -> None:
+        """Close the connection to the provider."""
+        with self._changed:
+            upstream = self._upstream
+        if upstream is not None:
+            upstream.close()
+
+    def follow(self, after: int = 0) -> Iterator[bytes]:
+        """The events behind number ``after``, as they come; what is queued goes in one write."""
+        # A first byte at once: the browser sees the headers, and proxies open the way.
+        yield b": open\n\n"
+        at = max(0, after)
+        while True:
+            with self._changed:
+                if len(self._events) <= at and self.ended is None:
+                    self._changed.wait(HEARTBEAT)
+                batch = self._events[at:]
+                over = self.ended is not None
+            at += len(batch)
+            yield b"".join(batch) or b": still here\n\n"
+            if over:
+                return
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the answer has ended; False when it did not in that time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.ended is not None, seconds)
+
+
+class Full(Exception):
+    """No further answer can run now. The text says why, for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Answers:
+    """The answers of one process, the running ones and for a minute the finished ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_conversation: dict[str, Answer] = {}
+
+    def open(self, answer: Answer) -> None:
+        """Take the place of the conversation's answer.
+
+        :raises Full: it has one that is running, or a cap is reached.
+        """
+        with self._lock:
+            self._sweep()
+            running = [a for a in self._by_conversation.values() if a.ended is None]
+            if any(a.conversation_id == answer.conversation_id for a in running):
+                raise Full(
+                    "busy", "An answer is still being written here. Stop it, or wait for it."
+                )
+            if sum(a.owner == answer.owner for a in running) >= MOST_PER_OWNER:
+                raise Full(
+                    "too_many_answers",
+                    f"{MOST_PER_OWNER} of your answers are being written. Wait for one to end.",
+                )
+            if len(running) >= MOST:
+                raise Full("server_busy", "The server is busy with other answers. Try again soon.")
+            self._by_conversation[answer.conversation_id] = answer
+
+    def drop(self, answer: Answer) -> None:
+        """Give the place back of an answer that never began."""
+        with self._lock:
+            if self._by_conversation.get(answer.conversation_id) is answer:
+                del self._by_conversation[answer.conversation_id]
+
+    def find(self, conversation_id: str) -> Answer | None:
+        """The conversation's answer, running or just finished."""
+        with self._lock:
+            self._sweep()
+            return self._by_conversation.get(conversation_id)
+
+    def running(self, conversation_id: str) -> Answer | None:
+        found = self.find(conversation_id)
+        return found if found and found.ended is None else None
+
+    def all_running(self, owner: str | None = None) -> list[Answer]:
+        with self._lock:
+            return [
+                a
+                for a in self._by_conversation.values()
+                if a.ended is None and owner in (None, a.owner)
+            ]
+
+    def _sweep(self) -> None:
+        oldest = time.monotonic() - KEPT
+        for key, answer in list(self._by_conversation.items()):
+            if answer.ended is not None and answer.ended < oldest:
+                del self._by_conversation[key]

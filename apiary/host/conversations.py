@@ -1,0 +1,158 @@
+"""Conversations of an owner: find, list, rename, delete, and what they hold."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .tables import Conversation, Message, clean
+
+TITLE_LENGTH = 60
+LISTED = 500
+#: Seconds without a sign of life after which a running answer counts as dead.
+LEASE = 30.0
+#: How long a question is kept in sight while nothing is connected.
+WAITING = 30 * 60.0
+_HISTORY_CHARACTERS = 200_000
+
+
+class NoSuchConversation(Exception):
+    """It does not exist, or belongs to somebody else: nobody can tell which."""
+
+
+def create(owner: str) -> Conversation:
+    return Conversation.create(owner=owner)
+
+
+def find(owner: str, conversation_id: str) -> Conversation:
+    """:raises NoSuchConversation: there is none of that id that belongs to the owner."""
+    found = Conversation.get_or_none(
+        Conversation.id == conversation_id, Conversation.owner == owner
+    )
+    if found is None:
+        raise NoSuchConversation
+    return found
+
+
+def listed(owner: str) -> list[Conversation]:
+    """The owner's conversations that hold something, the last used first."""
+    query = (
+        Conversation.select()
+        .where(Conversation.owner == owner, Conversation.title != "")
+        .order_by(Conversation.updated.desc())
+        .limit(LISTED)
+    )
+    return list(query)
+
+
+def waiting(owner: str) -> Conversation | None:
+    """The conversation whose last question waits for a connection since less than 30 minutes."""
+    question = (
+        Message.select(Message, Conversation)
+        .join(Conversation)
+        .where(
+            Conversation.owner == owner,
+            Message.state == "waiting",
+            Message.created > time.time() - WAITING,
+        )
+        .order_by(Message.created.desc())
+        .first()
+    )
+    if question is None or is_waiting(messages(question.conversation)) is False:
+        return None
+    conversation: Conversation = question.conversation
+    return conversation
+
+
+def messages(conversation: Conversation) -> list[Message]:
+    """All messages, the oldest first.
+
+    An answer whose process died is shown as broken off. The row is changed with the next
+    question; a page that is only looked at writes nothing.
+    """
+    rows = list(
+        Message.select().where(Message.conversation == conversation.id).order_by(Message.position)
+    )
+    for row in rows:
+        if is_dead(row):
+            break_off(row)
+    return rows
+
+
+def is_waiting(rows: Sequence[Message]) -> bool:
+    """Whether the last message is a question that nothing could answer yet."""
+    return bool(rows) and rows[-1].role == "user" and rows[-1].state == "waiting"
+
+
+def is_running(row: Message) -> bool:
+    """Whether some process is writing this answer."""
+    return row.state == "streaming" and row.saved > time.time() - LEASE
+
+
+def is_dead(row: Message) -> bool:
+    return row.state == "streaming" and not is_running(row)
+
+
+def break_off(row: Message) -> None:
+    """Give an answer the state of one whose process died; the caller saves it, or does not."""
+    row.state = "incomplete" if row.text else "failed"
+    row.error_code = "broken_off"
+    row.error_message = "The answer broke off because the server stopped. Ask again."
+    row.error_action = "retry"
+    row.finished = row.saved
+
+
+def history(rows: Sequence[Message]) -> list[dict[str, Any]]:
+    """What a provider is told: questions and answers, bounded to the last 200,000 characters.
+
+    Answers without text are left out. The last question is always in.
+    """
+    kept: list[dict[str, Any]] = []
+    left = _HISTORY_CHARACTERS
+    for row in reversed(rows):
+        if not row.text or row.state == "failed":
+            continue
+        left -= len(row.text)
+        if left < 0 and kept:
+            break
+        kept.append({"role": row.role, "content": row.text})
+    kept.reverse()
+    # Providers want a question first.
+    while len(kept) > 1 and kept[0]["role"] != "user":
+        kept.pop(0)
+    return kept
+
+
+def title_of(text: str) -> str:
+    """A title of one line and at most 60 characters from the first question."""
+    line = " ".join(text.split())
+    shown = "".join(c for c in line if c.isprintable()) or "Conversation"
+    return shown if len(shown) <= TITLE_LENGTH else shown[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def rename(conversation: Conversation, title: str) -> None:
+    Conversation.update(title=title_of(clean(title))).where(
+        Conversation.id == conversation.id
+    ).execute()
+
+
+def delete(conversation: Conversation) -> None:
+    Message.delete().where(Message.conversation == conversation.id).execute()
+    Conversation.delete().where(Conversation.id == conversation.id).execute()
+
+
+def delete_all(owner: str) -> None:
+    mine = Conversation.select(Conversation.id).where(Conversation.owner == owner)
+    Message.delete().where(Message.conversation.in_(mine)).execute()
+    Conversation.delete().where(Conversation.owner == owner).execute()
+
+
+def move(owner: str, heir: str) -> None:
+    """Give all conversations of an owner to another one."""
+    Conversation.update(owner=heir).where(Conversation.owner == owner).execute()
+
+
+def all_of(owner: str) -> Iterator[tuple[Conversation, list[Message]]]:
+    """Everything an owner has, the oldest first, for the export."""
+    query = Conversation.select().where(Conversation.owner == owner)
+    for conversation in list(query.order_by(Conversation.created)):
+        yield conversation, messages(conversation)

@@ -1,0 +1,94 @@
+"""What an owner can take away: one conversation, or everything. Never a key."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from . import allowance, conversations
+from .accounts import Person
+from .state import here
+from .tables import Account, Conversation, Message
+
+
+def attachment(text: str, mimetype: str, name: str) -> Response:
+    """A file to save. It runs nothing, should a browser show it after all."""
+    response = Response(text, mimetype=mimetype)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+def as_json(conversation: Conversation, rows: list[Message]) -> str:
+    return _dump(_conversation(conversation, rows))
+
+
+def as_markdown(conversation: Conversation, rows: list[Message]) -> str:
+    """The conversation to read, each message under a heading."""
+    parts = [f"# {conversation.title or 'Conversation'}", f"{_time(conversation.created)}"]
+    for row in rows:
+        who = "You" if row.role == "user" else row.model or "Answer"
+        note = "" if row.state in ("sent", "complete") else f" ({row.state})"
+        parts += [f"## {who}{note}", row.text or row.error_message or ""]
+    return "\n\n".join(parts) + "\n"
+
+
+def everything(person: Person) -> str:
+    """All that this site holds of somebody, as JSON, without passwords and keys."""
+    owner = person.id
+    account = Account.get_or_none(Account.id == owner)
+    return _dump(
+        {
+            "account": {
+                "id": owner,
+                "name": person.name,
+                "created": _time(account.created) if account else None,
+            },
+            "connections": [
+                {
+                    "provider": connection.provider,
+                    "identity": connection.identity,
+                    "source": connection.source,
+                    "state": connection.state,
+                    "since": connection.since.isoformat(),
+                }
+                for connection in here().apiary.connections(owner)
+            ],
+            "built_in_messages_today": allowance.used(owner),
+            "conversations": [
+                _conversation(conversation, rows)
+                for conversation, rows in conversations.all_of(owner)
+            ],
+        }
+    )
+
+
+def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "created": _time(conversation.created),
+        "updated": _time(conversation.updated),
+        "messages": [_message(row) for row in rows],
+    }
+
+
+def _message(row: Message) -> dict[str, Any]:
+    found: dict[str, Any] = {"role": row.role, "text": row.text, "state": row.state}
+    for name in ("reasoning", "provider", "model", "prompt_tokens", "completion_tokens"):
+        if getattr(row, name):
+            found[name] = getattr(row, name)
+    if row.cost is not None:
+        found["cost_usd"] = float(row.cost)
+    if row.error_message:
+        found["error"] = row.error_message
+    return found | {"created": _time(row.created)}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

@@ -1,0 +1,63 @@
+"""One thread that looks after the running answers while there are any."""
+
+import logging
+import threading
+import time
+
+import peewee
+from flask import Flask
+
+from apiary import ApiaryError, database
+
+from . import answers, writer
+from .answers import Answer, Answers
+from .tables import Message
+
+_log = logging.getLogger(__name__)
+_EVERY = 5.0
+
+
+class Keeper:
+    """Gives signs of life for answers whose provider is silent, and ends those that last too long.
+
+    Other processes, and this one after a crash, take an answer without signs of life for dead.
+    """
+
+    def __init__(self, running: Answers) -> None:
+        self._answers = running
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, app: Flask) -> None:
+        """Make sure that the thread runs; it ends by itself when no answer does."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, args=(app,), name="apiary-keeper", daemon=True
+                )
+                self._thread.start()
+
+    def _run(self, app: Flask) -> None:
+        while True:
+            time.sleep(_EVERY)
+            with self._lock:
+                running = self._answers.all_running()
+                if not running:
+                    self._thread = None
+                    return
+            with app.app_context():
+                self._round(running)
+
+    def _round(self, running: list[Answer]) -> None:
+        oldest = time.monotonic() - answers.LONGEST
+        for answer in running:
+            if answer.began < oldest:
+                writer.fail(answer, ApiaryError("The answer took too long and was ended here."))
+                answer.cut()
+        try:
+            with database.connection_context():
+                Message.update(saved=time.time()).where(
+                    Message.id.in_([a.message_id for a in running]), Message.state == "streaming"
+                ).execute()
+        except peewee.PeeweeException:
+            _log.warning("The running answers could not be marked as alive", exc_info=True)

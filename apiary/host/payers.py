@@ -1,0 +1,214 @@
+"""Who pays for the next message, and with which model. Never silently somebody else."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from apiary import ApiaryError
+
+from . import allowance
+from .state import here
+from .tables import Conversation
+
+#: The name under which pages and rows know the operator's model.
+BUILT_IN = "built-in"
+_AUTO = "openrouter/auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who answers and pays.
+
+    ``kind`` is ``oauth`` or ``key`` (the owner's account at the provider), ``endpoint`` (a
+    server without a key), ``builtin`` (the operator) or ``none``; then ``code`` and ``action``
+    say why, and the sentence is what to tell. ``left`` and ``limit`` count today's messages of
+    the built-in model. ``model`` is what would be asked, None while it is not known.
+    """
+
+    kind: str
+    provider: str | None
+    label: str
+    sentence: str
+    left: int | None = None
+    limit: int | None = None
+    model: str | None = None
+    code: str = ""
+    action: str = ""
+
+
+def resolve(
+    owner: str | None, provider: str | None = None, conversation: Conversation | None = None
+) -> Payer:
+    """Find the payer of the next message.
+
+    :param provider: what the request names; then it is that one or none.
+    """
+    if owner is None:
+        return _nobody()
+    if provider:
+        found = _builtin(owner) if provider == BUILT_IN else _own(owner, provider)
+        return found or _nobody(f"{label_of(provider)} is not connected. Pick a provider.")
+    wanted = conversation.provider if conversation else None
+    if wanted and wanted != BUILT_IN and (found := _own(owner, wanted)):
+        return found
+    if wanted == BUILT_IN and (found := _builtin(owner)):
+        return found
+    mine = sorted(here().apiary.connections(owner), key=lambda c: c.since, reverse=True)
+    # A usable one first; else the newest that needs mending. A dead key of the owner's is not
+    # quietly replaced by the operator's money.
+    for connection in sorted(mine, key=lambda c: c.state != "connected"):
+        if found := _own(owner, connection.provider):
+            return found
+    return _builtin(owner) or _nobody()
+
+
+def _own(owner: str, name: str) -> Payer | None:
+    connection = here().apiary.connection(owner, name)
+    if connection is None:
+        return None
+    label = label_of(name)
+    if connection.state == "rejected":
+        return Payer(
+            "none",
+            name,
+            label,
+            f"{label} no longer accepts your key. Connect again.",
+            code="key_rejected",
+            action="reconnect",
+        )
+    if connection.state != "connected":
+        return Payer(
+            "none",
+            name,
+            label,
+            f"Your {label} key cannot be read any more. Connect again.",
+            code="key_unreadable",
+            action="reconnect",
+        )
+    if not next((p.needs_key for p in here().apiary.providers() if p.name == name), True):
+        return Payer("endpoint", name, label, f"{label} answers")
+    if connection.source == "oauth":
+        return Payer("oauth", name, label, f"Your {label} account pays")
+    return Payer("key", name, label, f"Your {label} key pays")
+
+
+def _builtin(owner: str) -> Payer | None:
+    settings = here().settings
+    if not settings.builtin_provider:
+        return None
+    limit = settings.builtin_daily_messages
+    left = max(0, limit - allowance.used(owner))
+    if not left:
+        return used_up()
+    return Payer(
+        "builtin",
+        BUILT_IN,
+        "Built-in model",
+        f"Built-in model, {left} of {limit} messages left today",
+        left=left,
+        limit=limit,
+        model=settings.builtin_model,
+    )
+
+
+def used_up() -> Payer:
+    """The built-in model on a day when nothing is left of it."""
+    limit = here().settings.builtin_daily_messages
+    hours, minutes = divmod(allowance.renews_in() // 60, 60)
+    wait = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return Payer(
+        "none",
+        BUILT_IN,
+        "Built-in model",
+        f"Today's {limit} messages of the built-in model are used up. They renew at midnight UTC,"
+        f" in {wait}. Connect a provider to go on now.",
+        left=0,
+        limit=limit,
+        code="daily_limit",
+        action="connect",
+    )
+
+
+def _nobody(sentence: str = "No brain connected yet. Pick a provider.") -> Payer:
+    return Payer("none", None, "", sentence, code="not_connected", action="connect")
+
+
+def label_of(name: str) -> str:
+    """A provider's name for people."""
+    if name == BUILT_IN:
+        return "The built-in model"
+    return next((p.label for p in here().apiary.providers() if p.name == name), name)
+
+
+def known_model(owner: str, payer: Payer, conversation: Conversation | None) -> str | None:
+    """The model to ask as far as it is known without asking a provider."""
+    if payer.kind in ("builtin", "none"):
+        return payer.model
+    if conversation and conversation.model and conversation.provider == payer.provider:
+        return conversation.model
+    last = (
+        Conversation.select(Conversation.model)
+        .where(
+            Conversation.owner == owner,
+            Conversation.provider == payer.provider,
+            Conversation.model.is_null(False),
+        )
+        .order_by(Conversation.updated.desc())
+        .first()
+    )
+    return last.model if last else None
+
+
+def choose_model(owner: str, payer: Payer, conversation: Conversation, wanted: str | None) -> str:
+    """The model to ask: the request's, the conversation's, the last one, a sensible first one.
+
+    :raises ApiaryError: the provider's list is needed and cannot be had.
+    """
+    if payer.kind == "builtin":
+        builtin = here().settings.builtin_model
+        if wanted not in (None, builtin):
+            raise WrongModel(builtin)
+        return builtin
+    if found := wanted or known_model(owner, payer, conversation):
+        return found
+    catalogue = here().apiary.catalogue(owner, str(payer.provider))
+    ids = [model.id for model in catalogue.models]
+    if _AUTO in ids:
+        return _AUTO
+    if ids:
+        return ids[0]
+    raise NoModels(
+        catalogue.problem or f"{payer.label} lists no models. Type the name of one.",
+        provider=str(payer.provider),
+    )
+
+
+class NoModels(ApiaryError):
+    code = "no_models"
+    action = "pick_model"
+
+
+class WrongModel(ApiaryError):
+    """A model was named that the built-in provider is not set up for."""
+
+    code = "not_connected"
+    action = "connect"
+
+    def __init__(self, builtin: str) -> None:
+        super().__init__(
+            f"Without a connection of your own only {builtin} answers here. Choose it, or"
+            " connect a provider."
+        )
+
+
+def as_json(payer: Payer) -> dict[str, Any]:
+    return {
+        "kind": payer.kind,
+        "provider": payer.provider,
+        "label": payer.label,
+        "sentence": payer.sentence,
+        "left": payer.left,
+        "limit": payer.limit,
+        "model": payer.model,
+        "code": payer.code,
+        "action": payer.action,
+    }

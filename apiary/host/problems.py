@@ -1,0 +1,151 @@
+"""What goes wrong, as a calm page for people or as JSON for scripts. Never a traceback."""
+
+import logging
+
+import peewee
+from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
+from markupsafe import escape
+from werkzeug.exceptions import HTTPException
+
+from apiary import ApiaryError
+
+from .conversations import NoSuchConversation
+from .limits import TooOften
+from .turns import Refusal
+
+_log = logging.getLogger(__name__)
+
+# Title, and what happened and what to do next.
+_TEXTS = {
+    400: ("That did not work", "The request could not be understood. Go back and try again."),
+    401: ("Please sign in", "This page is for people who have signed in."),
+    403: ("Not allowed", "This is not allowed from here."),
+    404: ("Not found", "There is nothing here. It may have been deleted."),
+    405: ("Not possible", "This address does not take that kind of request."),
+    413: ("Too large", "That was too large to take. Send less at once."),
+    429: ("Too often", "That was too often in a short time. Wait a moment and try again."),
+    500: (
+        "Something went wrong",
+        "It is not your fault. The operator finds the reason in the log.",
+    ),
+    503: ("Just a moment", "The site cannot answer right now. Try again in a moment."),
+}
+_EXPIRED = "This page is out of date. Go back, reload it and try again."
+
+
+def wants_json() -> bool:
+    """Whether a script asked rather than a person."""
+    accept = request.headers.get("Accept", "")
+    return (
+        request.is_json
+        or "application/json" in accept
+        or ("text/event-stream" in accept and "text/html" not in accept)
+    )
+
+
+def problem(
+    status: int,
+    message: str = "",
+    *,
+    code: str = "",
+    action: str = "",
+    retry_after: float | None = None,
+) -> Response:
+    """The response for something that went wrong.
+
+    :param retry_after: in seconds.
+    """
+    title, usual = _TEXTS.get(status, _TEXTS[500 if status >= 500 else 400])
+    message = message or usual
+    if wants_json():
+        body: dict[str, object] = {"code": code or f"http_{status}", "message": message}
+        body["action"] = action
+        if retry_after is not None:
+            body["retry_after"] = retry_after
+        response = jsonify(body)
+    else:
+        response = make_response(_page(status, title, message))
+    response.status_code = status
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(retry_after)))
+    return response
+
+
+def _page(status: int, title: str, message: str) -> str:
+    try:
+        return render_template(
+            "error.html", status=status, title=title, message=message, back=url_for("chat.home")
+        )
+    except Exception:
+        # An unknown Host leaves nothing to build addresses from, and a database that is away
+        # leaves nobody to greet: then the bare sentence must do.
+        return (
+            f'<!doctype html><html lang="en"><title>{escape(title)}</title>'
+            f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
+        )
+
+
+def register(app: Flask) -> None:
+    """Answer for every error of the app, the plug-in's pages included."""
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(CSRFError, lambda _: problem(400, _EXPIRED, code="csrf"))
+    app.register_error_handler(NoSuchConversation, lambda _: problem(404, code="not_found"))
+    app.register_error_handler(TooOften, _too_often)
+    app.register_error_handler(Refusal, _refusal)
+    app.register_error_handler(ApiaryError, _apiary)
+    app.register_error_handler(peewee.PeeweeException, _database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http(error: HTTPException) -> Response | HTTPException:
+    status = error.code or 500
+    if status < 400:
+        return error
+    # Sentences of our own are worth showing; those that come with the framework are not.
+    default = type(error).description
+    said = error.description if error.description != default else None
+    response = problem(status, said if status in (400, 403, 429, 503) and said else "")
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after"):
+            response.headers[name] = value
+    return response
+
+
+def _too_often(error: TooOften) -> Response:
+    return problem(
+        429,
+        f"That was too often in a short time. Try again in {error.retry_after} seconds.",
+        code="too_often",
+        action="wait",
+        retry_after=error.retry_after,
+    )
+
+
+def _refusal(error: Refusal) -> Response:
+    return problem(
+        error.status,
+        error.message,
+        code=error.code,
+        action=error.action,
+        retry_after=error.retry_after,
+    )
+
+
+def _apiary(error: ApiaryError) -> Response:
+    return problem(502, error.message, code=error.code, action=error.action)
+
+
+def _database(error: peewee.PeeweeException) -> Response:
+    _log.error("The database failed", exc_info=error)
+    return problem(
+        503,
+        "The database cannot be reached right now. Try again in a moment.",
+        code="database",
+        action="retry",
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("A request failed: %s %s", request.method, request.path, exc_info=error)
+    return problem(500)

@@ -1,0 +1,30 @@
+"""What one app of the host holds, and how a view gets at it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import current_app
+
+from apiary import Apiary
+
+from .answers import Answers
+from .limits import Limits
+from .settings import HostSettings
+
+if TYPE_CHECKING:
+    from .keeper import Keeper
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    settings: HostSettings
+    apiary: Apiary
+    answers: Answers
+    limits: Limits
+    keeper: "Keeper"
+
+
+def here() -> Host:
+    """The host of the current app."""
+    host: Host = current_app.extensions["apiary.host"]
+    return host

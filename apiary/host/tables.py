@@ -1,0 +1,106 @@
+"""The host's tables. Times are Unix seconds; ids are opaque and unguessable."""
+
+import secrets
+import time
+
+import peewee
+
+from apiary import database
+
+
+def new_id() -> str:
+    """22 URL-safe characters, 128 random bits."""
+    return secrets.token_urlsafe(16)
+
+
+def clean(text: str) -> str:
+    """Text that every database and every encoder takes: no NUL, no half of a surrogate pair."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+class Table(peewee.Model):
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+class Account(Table):
+    """Somebody who wrote something: a guest (no name, no password) or a member.
+
+    ``name_key`` is the name as it is compared. A session carries the ``epoch`` that it was
+    made under; raising it ends all of them.
+    """
+
+    id = peewee.CharField(max_length=64, primary_key=True)
+    name = peewee.CharField(max_length=64, null=True)
+    name_key = peewee.CharField(max_length=255, null=True, unique=True)
+    password = peewee.CharField(max_length=255, null=True)
+    epoch = peewee.IntegerField(default=0)
+    created = peewee.DoubleField(default=time.time)
+
+
+class Conversation(Table):
+    """``provider`` and ``model`` are those of the last question, None before the first."""
+
+    id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
+    owner = peewee.CharField(max_length=255)
+    title = peewee.CharField(max_length=255, default="")
+    provider = peewee.CharField(max_length=64, null=True)
+    model = peewee.CharField(max_length=255, null=True)
+    created = peewee.DoubleField(default=time.time)
+    updated = peewee.DoubleField(default=time.time)
+
+    class Meta:
+        indexes = ((("owner", "updated"), False),)
+
+
+class Message(Table):
+    """A question or an answer.
+
+    ``state`` of a user's message: ``sent``, or ``waiting`` while nothing can answer it. Of an
+    assistant's: ``streaming``, ``complete``, ``stopped`` (by the user), ``incomplete`` (broke
+    off, text kept) or ``failed`` (no text). ``saved`` is refreshed while the answer runs, so
+    that other processes can tell a running answer from one whose process died. ``cost`` is in
+    USD, None where the provider does not tell.
+    """
+
+    id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
+    conversation = peewee.ForeignKeyField(Conversation, backref="messages", on_delete="CASCADE")
+    position = peewee.IntegerField()
+    role = peewee.CharField(max_length=16)
+    text = peewee.TextField(default="")
+    reasoning = peewee.TextField(default="")
+    state = peewee.CharField(max_length=16)
+    provider = peewee.CharField(max_length=64, null=True)
+    model = peewee.CharField(max_length=255, null=True)
+    payer = peewee.CharField(max_length=16, null=True)
+    finish_reason = peewee.CharField(max_length=64, null=True)
+    prompt_tokens = peewee.BigIntegerField(null=True)
+    completion_tokens = peewee.BigIntegerField(null=True)
+    cost = peewee.DecimalField(max_digits=20, decimal_places=10, null=True)
+    error_code = peewee.CharField(max_length=64, null=True)
+    error_message = peewee.TextField(null=True)
+    error_action = peewee.CharField(max_length=64, null=True)
+    created = peewee.DoubleField(default=time.time)
+    saved = peewee.DoubleField(default=time.time)
+    finished = peewee.DoubleField(null=True)
+
+    class Meta:
+        indexes = ((("conversation", "position"), True),)
+
+
+class Allowance(Table):
+    """How many messages of the built-in model an owner used on one UTC day (``2026-11-25``)."""
+
+    owner = peewee.CharField(max_length=255)
+    day = peewee.CharField(max_length=10)
+    used = peewee.IntegerField()
+
+    class Meta:
+        indexes = ((("owner", "day"), True),)

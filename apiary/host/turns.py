@@ -1,0 +1,239 @@
+"""One question and its answer: accept, ask, follow, save, stop."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+from flask import Flask, current_app
+
+from apiary import ApiaryError, database
+
+from . import allowance, conversations, payers, writer
+from .answers import Answer, Full
+from .payers import Payer
+from .state import here
+from .tables import Conversation, Message, clean, new_id
+
+_STATUS = {
+    "busy": 409,
+    "too_many_answers": 429,
+    "server_busy": 503,
+    "not_connected": 409,
+    "key_rejected": 409,
+    "key_unreadable": 409,
+    "daily_limit": 429,
+    "rate_limited": 429,
+    "provider_down": 502,
+    "nothing_to_answer": 400,
+}
+
+
+class Refusal(Exception):
+    """The question is not answered now. ``status`` is the HTTP status, the rest for people."""
+
+    def __init__(
+        self, code: str, message: str, action: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.action = action
+        self.retry_after = retry_after
+        self.status = _STATUS.get(code, 409)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for beside the text; None where it leaves the choice to us."""
+
+    provider: str | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+
+
+def ask(owner: str, conversation: Conversation, text: str, wish: Wish) -> Answer:
+    """Save a question and begin its answer.
+
+    :raises Refusal: nothing can answer it now. Unless another answer is running here, the
+        question is kept as ``waiting``.
+    """
+    answer = _open(owner, conversation)
+    try:
+        rows = _settled(conversation)
+        question = Message(
+            id=new_id(),
+            conversation=conversation.id,
+            position=rows[-1].position + 1 if rows else 0,
+            role="user",
+            text=clean(text),
+            state="waiting",
+        )
+        if not conversation.title:
+            conversation.title = conversations.title_of(question.text)
+        try:
+            return _begin(answer, conversation, [*rows, question], question, wish, new=True)
+        except Refusal as refusal:
+            if refusal.code != "busy":
+                _keep_waiting(conversation, question)
+            raise
+    except BaseException:
+        here().answers.drop(answer)
+        raise
+
+
+def again(owner: str, conversation: Conversation, wish: Wish) -> Answer:
+    """Answer the last question once more; the answer that it had is replaced.
+
+    :raises Refusal: there is no question, or nothing can answer it now; nothing was changed.
+    """
+    answer = _open(owner, conversation)
+    try:
+        rows = _settled(conversation)
+        at = next((i for i in range(len(rows) - 1, -1, -1) if rows[i].role == "user"), None)
+        if at is None:
+            raise Refusal("nothing_to_answer", "There is no question to answer yet. Write one.")
+        return _begin(answer, conversation, rows[: at + 1], rows[at], wish, new=False)
+    except BaseException:
+        here().answers.drop(answer)
+        raise
+
+
+def stop(conversation: Conversation) -> None:
+    """Stop the conversation's running answer; what it has so far stays."""
+    answer = here().answers.running(conversation.id)
+    if answer is not None:
+        stop_answer(answer)
+
+
+def stop_answer(answer: Answer) -> None:
+    writer.finish(answer, "stopped", finish_reason="stopped")
+    answer.cut()
+
+
+def _open(owner: str, conversation: Conversation) -> Answer:
+    answer = Answer(new_id(), conversation.id, owner)
+    try:
+        here().answers.open(answer)
+    except Full as full:
+        raise Refusal(full.code, full.message, "wait") from None
+    return answer
+
+
+def _settled(conversation: Conversation) -> list[Message]:
+    """The messages, those of a dead process saved as broken off.
+
+    :raises Refusal: another process is writing an answer here.
+    """
+    rows = conversations.messages(conversation)
+    for row in rows:
+        if conversations.is_running(row):
+            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
+        if row.is_dirty():
+            row.save()
+    return rows
+
+
+def _keep_waiting(conversation: Conversation, question: Message) -> None:
+    try:
+        with database.atomic():
+            question.save(force_insert=True)
+            Conversation.update(title=conversation.title, updated=time.time()).where(
+                Conversation.id == conversation.id
+            ).execute()
+    except peewee.IntegrityError:
+        raise _collision() from None
+
+
+def _collision() -> Refusal:
+    return Refusal("busy", "Another message was sent here at the same moment. Try again.", "retry")
+
+
+def _begin(
+    answer: Answer,
+    conversation: Conversation,
+    rows: Sequence[Message],
+    question: Message,
+    wish: Wish,
+    *,
+    new: bool,
+) -> Answer:
+    owner = answer.owner
+    payer = payers.resolve(owner, wish.provider, conversation)
+    if payer.kind == "none":
+        raise _refusal(payer)
+    try:
+        model = payers.choose_model(owner, payer, conversation, wish.model)
+    except ApiaryError as error:
+        raise Refusal(error.code, error.message, error.action) from None
+    day = None
+    if payer.kind == "builtin":
+        day = allowance.take(owner, here().settings.builtin_daily_messages)
+        if day is None:
+            raise _refusal(payers.used_up())
+    try:
+        _write(answer, conversation, question, payer, model, new)
+    except BaseException as error:
+        if day is not None:
+            allowance.give_back(owner, day)
+        if isinstance(error, peewee.IntegrityError):
+            raise _collision() from None
+        raise
+    order = writer.Order(
+        payer=payer,
+        model=model,
+        messages=conversations.history(rows),
+        max_tokens=wish.max_tokens,
+        day=day,
+    )
+    _start(answer, order)
+    return answer
+
+
+def _refusal(payer: Payer) -> Refusal:
+    later = allowance.renews_in() if payer.code == "daily_limit" else None
+    return Refusal(payer.code, payer.sentence, payer.action, later)
+
+
+def _write(
+    answer: Answer,
+    conversation: Conversation,
+    question: Message,
+    payer: Payer,
+    model: str,
+    new: bool,
+) -> None:
+    """Save the question as sent and its answer as begun, in one transaction."""
+    now = time.time()
+    said: dict[str, Any] = {"provider": payer.provider, "model": model, "payer": payer.kind}
+    with database.atomic():
+        Message.delete().where(
+            Message.conversation == conversation.id, Message.position > question.position
+        ).execute()
+        Message.update(state="sent").where(
+            Message.conversation == conversation.id, Message.state == "waiting"
+        ).execute()
+        if new:
+            question.state = "sent"
+            question.save(force_insert=True)
+        Message.insert(
+            id=answer.message_id,
+            conversation=conversation.id,
+            position=question.position + 1,
+            role="assistant",
+            state="streaming",
+            **said,
+        ).execute()
+        Conversation.update(
+            title=conversation.title, provider=payer.provider, model=model, updated=now
+        ).where(Conversation.id == conversation.id).execute()
+
+
+def _start(answer: Answer, order: writer.Order) -> None:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    threading.Thread(
+        target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
+    ).start()
+    here().keeper.watch(app)

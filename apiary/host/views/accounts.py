@@ -1,0 +1,211 @@
+"""Sign in, sign up, sign out, and all that one may do with an account."""
+
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.wrappers import Response as AnyResponse
+
+from .. import accounts, allowance, conversations, exports, limits, turns
+from ..accounts import Person
+from ..state import here
+from ..visitors import NEXT, person, unauthorized
+from .forms import DeleteForm, PasswordForm, PlainForm, SignInForm, SignUpForm
+
+blueprint = Blueprint("accounts", __name__)
+_WRONG = "This name and this password do not go together."
+
+
+@blueprint.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> AnyResponse | str:
+    form = SignInForm()
+    error = None
+    if form.validate_on_submit():
+        name, password = form.name.data or "", form.password.data or ""
+        key = accounts.fold(name)[:200]
+        here().limits.take(limits.SIGN_IN_ADDRESS, limits.network(request.remote_addr))
+        here().limits.take(limits.SIGN_IN_NAME, key)
+        found = accounts.sign_in(name, password)
+        if found:
+            here().limits.forget(limits.SIGN_IN_NAME, key)
+            _leave_guest(person(), found if form.bring.data else None)
+            accounts.enter(found)
+            return _onward(form.next.data)
+        error = _WRONG
+    return _page("sign_in", form, error, brings=_has_conversations(person()))
+
+
+@blueprint.route("/sign-up", methods=["GET", "POST"])
+def sign_up() -> AnyResponse | str:
+    form = SignUpForm()
+    if not here().settings.signup:
+        return _page("sign_up", form, "This site takes no new members. Ask who runs it.", shut=True)
+    error = None
+    if form.validate_on_submit():
+        here().limits.take(limits.SIGN_UP_ADDRESS, limits.network(request.remote_addr))
+        guest = person()
+        try:
+            found = accounts.sign_up(guest, form.name.data or "", form.password.data or "")
+        except accounts.Refused as refused:
+            error = refused.message
+        else:
+            accounts.enter(found)
+            flash(f"Welcome, {found.name}. All that you did as a guest is still here.", "notice")
+            return _onward(form.next.data)
+    return _page("sign_up", form, error)
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> AnyResponse:
+    found = person()
+    if found is not None and not found.member:
+        # Nobody could ever come back to it.
+        _leave_guest(found, None)
+    return _gone("You are signed out.")
+
+
+@blueprint.get("/account")
+def account() -> AnyResponse | str:
+    found = person()
+    if found is None:
+        return unauthorized()
+    return _account(found, PasswordForm(formdata=None))
+
+
+@blueprint.post("/account/password")
+def password() -> AnyResponse | str:
+    found = _member()
+    if not isinstance(found, Person):
+        return found
+    form = PasswordForm()
+    if not form.validate_on_submit():
+        return _account(found, form, "Fill in both fields.", 400)
+    here().limits.take(limits.SIGN_IN_NAME, f"password:{found.id}")
+    if not accounts.verify(found, form.password.data or ""):
+        return _account(found, form, "This is not your current password.", 400)
+    try:
+        renewed = accounts.change_password(found, form.new_password.data or "")
+    except accounts.Refused as refused:
+        return _account(found, form, refused.message, 400)
+    accounts.enter(renewed)
+    flash("Your password is changed. All other sessions are signed out.", "notice")
+    return redirect(url_for("accounts.account"), 303)
+
+
+@blueprint.post("/account/sign-out-everywhere")
+def sign_out_everywhere() -> AnyResponse:
+    found = _member()
+    if not isinstance(found, Person):
+        return found
+    accounts.end_sessions(found)
+    return _gone("You are signed out everywhere.")
+
+
+@blueprint.route("/account/delete", methods=["GET", "POST"])
+def delete() -> AnyResponse | str:
+    found = person()
+    if found is None:
+        return unauthorized()
+    form = DeleteForm()
+    error = None
+    if form.validate_on_submit():
+        here().limits.take(limits.SIGN_IN_NAME, f"delete:{found.id}")
+        if found.member and not accounts.verify(found, form.password.data or ""):
+            error = "This is not your password. Nothing was deleted."
+        elif not form.sure.data:
+            error = "Tick the box to say that you mean it. Nothing was deleted."
+        else:
+            _erase(found)
+            return _gone("Your account and all that belonged to it is deleted.")
+    return _page("delete", form, error)
+
+
+@blueprint.get("/account/export")
+def export() -> AnyResponse:
+    found = person()
+    if found is None:
+        return unauthorized()
+    return exports.attachment(exports.everything(found), "application/json", "apiary-export.json")
+
+
+def _member() -> Person | AnyResponse:
+    found = person()
+    if found is None or not found.member:
+        return redirect(url_for("accounts.sign_in", next="account"), 303)
+    return found
+
+
+def _page(name: str, form: object, error: str | None, **more: object) -> Response:
+    wanted = request.values.get("next", "")
+    response = make_response(
+        render_template(
+            f"accounts/{name}.html",
+            form=form,
+            error=error,
+            next=wanted if wanted in NEXT else "chat",
+            **more,
+        )
+    )
+    # A refused form is no success: browsers and scripts can tell by the status.
+    response.status_code = 400 if error and request.method == "POST" else 200
+    return response
+
+
+def _account(
+    found: Person, form: PasswordForm, error: str | None = None, status: int = 200
+) -> Response:
+    page = render_template(
+        "accounts/account.html",
+        person=found,
+        form=form,
+        plain=PlainForm(formdata=None),
+        error=error,
+        connections=here().apiary.connections(found.id),
+        labels={provider.name: provider.label for provider in here().apiary.providers()},
+    )
+    return make_response(page, status)
+
+
+def _onward(wanted: str | None) -> AnyResponse:
+    return redirect(url_for(NEXT.get(wanted or "", "chat.home")), 303)
+
+
+def _gone(message: str) -> AnyResponse:
+    accounts.leave()
+    flash(message, "notice")
+    door = "chat.home" if here().settings.guests else "accounts.sign_in"
+    response = redirect(url_for(door), 303)
+    # What the browser kept of the pages must not come back with its Back button.
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+def _has_conversations(found: Person | None) -> bool:
+    return bool(found and not found.member and conversations.listed(found.id))
+
+
+def _leave_guest(guest: Person | None, heir: Person | None) -> None:
+    """Clear up behind a guest whose session ends: afterwards nobody could reach it again.
+
+    Its connections are deleted in any case; those of the account that is entered stay.
+    """
+    if guest is None or guest.member or guest.transient:
+        return
+    if heir is not None:
+        conversations.move(guest.id, heir.id)
+    _erase(guest)
+
+
+def _erase(found: Person) -> None:
+    for answer in here().answers.all_running(found.id):
+        turns.stop_answer(answer)
+    conversations.delete_all(found.id)
+    allowance.forget(found.id)
+    here().apiary.forget_owner(found.id)
+    accounts.delete(found)

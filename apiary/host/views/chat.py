@@ -1,0 +1,173 @@
+"""The chat page and the streams behind it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from apiary import database
+
+from .. import conversations, exports, payers, turns
+from ..answers import Answer
+from ..problems import wants_json
+from ..state import here
+from ..tables import Conversation
+from ..visitors import owner, person, unauthorized
+from . import listing
+from .inputs import question, title, wish
+
+blueprint = Blueprint("chat", __name__)
+listing.register(blueprint)
+#: Without scripts a page waits this long, in seconds, for the whole answer.
+_PATIENCE = 120.0
+
+
+@blueprint.before_request
+def _only_somebody() -> AnyResponse | None:
+    return unauthorized() if person() is None else None
+
+
+@blueprint.get("/")
+def home() -> AnyResponse | str:
+    waiting = conversations.waiting(owner())
+    if waiting and payers.resolve(owner(), None, waiting).kind != "none":
+        return redirect(url_for("chat.show", id=waiting.id), 302)
+    return _page(None)
+
+
+@blueprint.get("/c/<id>")
+def show(id: str) -> AnyResponse | str:
+    return _page(conversations.find(owner(), id))
+
+
+@blueprint.post("/c")
+def create() -> tuple[Response, int]:
+    return jsonify(id=conversations.create(owner()).id), 201
+
+
+@blueprint.post("/ask")
+def first() -> AnyResponse:
+    """The first message of a conversation, sent by a form."""
+    text, wanted = question(), wish()
+    conversation = conversations.create(owner())
+    return _answer(conversation, lambda: turns.ask(owner(), conversation, text, wanted))
+
+
+@blueprint.post("/c/<id>/messages")
+def ask(id: str) -> AnyResponse:
+    conversation = conversations.find(owner(), id)
+    text, wanted = question(), wish()
+    return _answer(conversation, lambda: turns.ask(owner(), conversation, text, wanted))
+
+
+@blueprint.post("/c/<id>/retry")
+def retry(id: str) -> AnyResponse:
+    conversation = conversations.find(owner(), id)
+    wanted = wish()
+    return _answer(conversation, lambda: turns.again(owner(), conversation, wanted))
+
+
+@blueprint.get("/c/<id>/stream")
+def stream(id: str) -> AnyResponse:
+    """Go on reading behind the event that the reader saw last; 204 when nothing runs."""
+    conversation = conversations.find(owner(), id)
+    answer = here().answers.find(conversation.id)
+    text = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
+    seen = int(text[:9]) if text.isascii() and text.isdigit() else 0
+    if answer is None or (answer.ended is not None and seen == 0):
+        return Response(status=204)
+    return _events(answer, seen)
+
+
+@blueprint.post("/c/<id>/stop")
+def stop(id: str) -> AnyResponse:
+    conversation = conversations.find(owner(), id)
+    turns.stop(conversation)
+    return _changed(conversation)
+
+
+@blueprint.post("/c/<id>/rename")
+def rename(id: str) -> AnyResponse:
+    conversation = conversations.find(owner(), id)
+    conversations.rename(conversation, title())
+    return _changed(conversation)
+
+
+@blueprint.post("/c/<id>/delete")
+def delete(id: str) -> AnyResponse:
+    conversation = conversations.find(owner(), id)
+    turns.stop(conversation)
+    conversations.delete(conversation)
+    if _by_form():
+        flash("The conversation is deleted.", "notice")
+        return redirect(url_for("chat.home"), 303)
+    return Response(status=204)
+
+
+@blueprint.get("/c/<id>/export.md")
+def export_markdown(id: str) -> Response:
+    found = conversations.find(owner(), id)
+    text = exports.as_markdown(found, conversations.messages(found))
+    return exports.attachment(text, "text/markdown", f"conversation-{found.id}.md")
+
+
+@blueprint.get("/c/<id>/export.json")
+def export_json(id: str) -> Response:
+    found = conversations.find(owner(), id)
+    text = exports.as_json(found, conversations.messages(found))
+    return exports.attachment(text, "application/json", f"conversation-{found.id}.json")
+
+
+def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyResponse:
+    """Begin an answer: as a stream for the page's script, to its end for a plain form."""
+    if not _by_form():
+        return _events(begin())
+    try:
+        answer = begin()
+    except turns.Refusal as refusal:
+        # The page shows what waits and offers the way on.
+        flash(refusal.message, "error")
+    else:
+        database.close()
+        answer.wait(_PATIENCE)
+    return redirect(url_for("chat.show", id=conversation.id), 303)
+
+
+def _events(answer: Answer, after: int = 0) -> Response:
+    # Plain values only: no connection to the database is held while the answer is read.
+    database.close()
+    response = Response(answer.follow(after), mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _changed(conversation: Conversation) -> AnyResponse:
+    if _by_form():
+        return redirect(url_for("chat.show", id=conversation.id), 303)
+    return Response(status=204)
+
+
+def _by_form() -> bool:
+    """Whether a plain form sent this; a script says what it accepts, or sends JSON."""
+    return not request.is_json and not wants_json()
+
+
+def _page(conversation: Conversation | None) -> str:
+    mine = owner()
+    found = person()
+    rows = conversations.messages(conversation) if conversation else []
+    payer = payers.resolve(mine, None, conversation)
+    payer = replace(payer, model=payers.known_model(mine, payer, conversation))
+    return render_template(
+        "chat.html",
+        conversations=conversations.listed(mine),
+        conversation=conversation,
+        messages=rows,
+        payer=payer,
+        waiting=conversations.is_waiting(rows),
+        running=bool(rows) and rows[-1].state == "streaming",
+        signed_in=bool(found and found.member),
+        connect_providers=here().apiary.providers(),
+    )

@@ -1,0 +1,70 @@
+"""What a chat request may say, read from JSON or from a form. Wrong input is a sentence."""
+
+import re
+from typing import Any
+
+from flask import abort, request
+
+from ..turns import Wish
+
+LONGEST_TEXT = 100_000
+_MODEL = re.compile(r"[!-~]{1,200}")
+_PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_MOST_TOKENS = 10_000_000
+
+
+def question() -> str:
+    """The text of a message."""
+    text = _fields().get("text")
+    if not isinstance(text, str):
+        abort(400, "The message is missing. Send it as text.")
+    # Forms send line breaks as two characters.
+    text = text.replace("\r\n", "\n")
+    if not text.strip():
+        abort(400, "The message is empty. Write something first.")
+    if len(text) > LONGEST_TEXT:
+        abort(400, f"The message is longer than {LONGEST_TEXT:,} characters. Make it shorter.")
+    return text
+
+
+def wish() -> Wish:
+    """Which provider and model are asked for; empty means no wish."""
+    fields = _fields()
+    most = fields.get("max_tokens")
+    if most is not None and (
+        not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= _MOST_TOKENS
+    ):
+        abort(400, "max_tokens must be a whole number above zero.")
+    return Wish(
+        provider=_word(fields, "provider", _PROVIDER),
+        model=_word(fields, "model", _MODEL),
+        max_tokens=most,
+    )
+
+
+def title() -> str:
+    """A new title for a conversation."""
+    text = _fields().get("title")
+    if not isinstance(text, str) or not text.strip():
+        abort(400, "The title is empty. Write one.")
+    if len(text) > 1000:
+        abort(400, "The title is too long. Make it shorter.")
+    return text
+
+
+def _word(fields: dict[str, Any], name: str, form: re.Pattern[str]) -> str | None:
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not form.fullmatch(value):
+        abort(400, f"The {name} is not one that exists. Pick one from the list.")
+    return value
+
+
+def _fields() -> dict[str, Any]:
+    if not request.is_json:
+        return request.form.to_dict()
+    value = request.get_json(silent=True)
+    if not isinstance(value, dict):
+        abort(400, "The request holds no JSON object.")
+    return value

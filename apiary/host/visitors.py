@@ -1,0 +1,120 @@
+"""Who is here: the session's person, guests made on the way, and the door for the others."""
+
+from typing import Any
+
+import peewee
+from flask import Flask, abort, flash, redirect, request, session, url_for
+from flask_login import LoginManager, current_user
+from werkzeug.wrappers import Response
+
+from apiary import database
+
+from . import accounts, edge, limits
+from .accounts import Person
+from .problems import problem, wants_json
+from .state import here
+
+_DOORS = frozenset({"accounts.sign_in", "accounts.sign_up", "accounts.sign_out"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Where a door may lead to afterwards. Names, not addresses: there is nothing to forge.
+NEXT = {"chat": "chat.home", "settings": "apiary.index", "account": "accounts.account"}
+
+
+def person() -> Person | None:
+    """The guest or member of this request; None for nobody."""
+    found = current_user._get_current_object()
+    return found if isinstance(found, Person) else None
+
+
+def owner() -> str:
+    """The id of the guest or member of this request; 401 for nobody."""
+    found = person()
+    if found is None:
+        abort(401)
+    return found.id
+
+
+def register(app: Flask) -> None:
+    """Open the database and find the visitor, before each request that is not a file."""
+    manager = LoginManager()
+    manager.init_app(app)
+    # The address of a phone changes all day; the epoch is what ends a session here.
+    manager.session_protection = None
+    manager.user_loader(accounts.load)
+    manager.unauthorized_handler(unauthorized)
+    app.before_request(_open_database)
+    app.before_request(_find_visitor)
+    app.teardown_request(_close_database)
+    app.context_processor(_context)
+
+
+def unauthorized() -> Response:
+    """Send people to the sign-in page, and scripts away with a sentence."""
+    if wants_json():
+        return problem(
+            401, "You are signed out. Sign in and try again.", code="signed_out", action="sign_in"
+        )
+    wanted = "settings" if request.blueprint == "apiary" else "chat"
+    if request.blueprint == "accounts":
+        wanted = "account"
+    return redirect(url_for("accounts.sign_in", next=wanted), 303)
+
+
+def _is_file() -> bool:
+    return request.endpoint is None or request.endpoint in edge.STATIC_ENDPOINTS
+
+
+def _open_database() -> None:
+    if _is_file() or request.endpoint == edge.HEALTH:
+        return
+    try:
+        database.connect(reuse_if_open=True)
+    except ValueError as error:
+        # What a pool raises that has lent all its connections.
+        raise peewee.OperationalError(str(error)) from error
+
+
+def _close_database(_: BaseException | None) -> None:
+    if not database.is_closed():
+        database.close()
+
+
+def _find_visitor() -> Response | None:
+    if _is_file() or request.endpoint == edge.HEALTH:
+        return None
+    found = person()
+    if request.method in _SAFE:
+        if found is None:
+            _welcome()
+        return None
+    if request.endpoint in _DOORS:
+        return None
+    if found is None:
+        # The cookie of a session that was ended elsewhere.
+        return unauthorized()
+    if found.transient:
+        here().limits.take(limits.GUEST_ADDRESS, limits.network(request.remote_addr))
+        accounts.persist(found)
+    return None
+
+
+def _welcome() -> None:
+    """Make a guest of a visitor, or empty the session that stands for nobody any more."""
+    if "_user_id" in session:
+        session.clear()
+        flash("You were signed out.", "notice")
+    if here().settings.guests:
+        accounts.new_guest()
+
+
+def _context() -> dict[str, Any]:
+    settings = here().settings
+    found = person() if not _is_file() else None
+    return {
+        "site_name": settings.site_name,
+        "signed_in": bool(found and found.member),
+        "guest": bool(found and not found.member),
+        "member_name": found.name if found else None,
+        "guests_allowed": settings.guests,
+        "signup_open": settings.signup,
+    }

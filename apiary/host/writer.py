@@ -1,0 +1,222 @@
+"""The thread behind an answer: asks the provider, passes events on, saves as it grows."""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+from flask import Flask
+
+from apiary import (
+    ApiaryError,
+    Delta,
+    Done,
+    Forbidden,
+    KeyRejected,
+    OutOfCredit,
+    ProviderDown,
+    RateLimited,
+    Reasoning,
+    Stream,
+    Usage,
+    database,
+)
+
+from . import allowance, answers
+from .answers import Answer
+from .payers import Payer
+from .state import here
+from .tables import Message, clean
+
+_log = logging.getLogger(__name__)
+_SAVE_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to ask whom. ``day`` is set where a message of the built-in model was taken."""
+
+    payer: Payer
+    model: str
+    messages: list[dict[str, Any]]
+    max_tokens: int | None
+    day: str | None
+
+
+class BuiltInDown(ApiaryError):
+    """The operator's own key or credit is at fault; no user can mend that."""
+
+    code = "builtin_down"
+    action = "connect"
+
+
+def run(app: Flask, answer: Answer, order: Order) -> None:
+    """Write one answer to its end, however it ends. The thread's whole life."""
+    with app.app_context():
+        try:
+            _ask(answer, order)
+        except ApiaryError as error:
+            fail(answer, _for_user(error, order), order.day)
+        except Exception:
+            _log.exception("An answer broke off")
+            ours = ApiaryError("Something went wrong on this site. Ask again.")
+            ours.action = "retry"
+            fail(answer, ours, order.day)
+
+
+def _for_user(error: ApiaryError, order: Order) -> ApiaryError:
+    if order.payer.kind == "builtin" and isinstance(error, KeyRejected | OutOfCredit | Forbidden):
+        _log.error("The built-in model fails: %s", error.message)
+        return BuiltInDown(
+            "The built-in model is out of service until the person who runs this site has mended"
+            " it. Connect a provider of your own to go on."
+        )
+    return error
+
+
+def _stream(answer: Answer, order: Order) -> Stream:
+    host = here()
+    if order.payer.kind != "builtin":
+        return host.apiary.stream(
+            answer.owner,
+            str(order.payer.provider),
+            model=order.model,
+            messages=order.messages,
+            max_tokens=order.max_tokens,
+        )
+    return host.apiary.stream(
+        None,
+        host.settings.builtin_provider,
+        model=order.model,
+        messages=order.messages,
+        max_tokens=order.max_tokens,
+        # So that the provider can tell the users of the operator's key apart.
+        user=hashlib.sha256(f"apiary:{answer.owner}".encode()).hexdigest()[:32],
+        api_key=host.settings.builtin_key,
+    )
+
+
+def _ask(answer: Answer, order: Order) -> None:
+    reason = "stop"
+    told: dict[str, Any] = {}
+    saved = time.monotonic()
+    stream = _stream(answer, order)
+    answer.attach(stream)
+    try:
+        for event in stream:
+            if isinstance(event, Delta | Reasoning):
+                if not event.text:
+                    continue
+                kind = "delta" if isinstance(event, Delta) else "reasoning"
+                going = answer.send(kind, {"text": clean(event.text)})
+            elif isinstance(event, Usage):
+                told = {
+                    "prompt_tokens": event.prompt_tokens,
+                    "completion_tokens": event.completion_tokens,
+                    "cost": event.cost,
+                }
+                cost = None if event.cost is None else float(event.cost)
+                going = answer.send("usage", {**told, "cost": cost})
+            else:
+                if isinstance(event, Done):
+                    reason = event.finish_reason
+                going = True
+            if not going:
+                return
+            if answer.size > answers.LARGEST:
+                raise ApiaryError("The answer grew too long and was ended here.")
+            if time.monotonic() - saved >= _SAVE_EVERY:
+                save(answer)
+                saved = time.monotonic()
+    finally:
+        stream.close()
+    if not answer.text and not answer.reasoning and not told.get("completion_tokens"):
+        raise ProviderDown(
+            f"{order.payer.label} sent an empty answer. Ask again.",
+            provider=str(order.payer.provider),
+        )
+    finish(answer, "complete", finish_reason=reason[:64], **told)
+
+
+def save(answer: Answer) -> None:
+    """Save what there is so far; a failure is noted and tried again with the next save."""
+    try:
+        with database.connection_context():
+            _update(answer, saved=time.time())
+    except peewee.PeeweeException:
+        _log.warning("An answer could not be saved for now", exc_info=True)
+
+
+def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> None:
+    """End an answer: save it, then tell the readers. The first end wins."""
+    if answer.claim():
+        problem = _save_last(answer, state, finish_reason=finish_reason, **told)
+        if problem is None:
+            answer.end("done", {"message_id": answer.message_id, "finish_reason": finish_reason})
+        else:
+            answer.end("error", problem)
+
+
+def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
+    """End an answer by an error: ``incomplete`` where text has come, else ``failed``.
+
+    :param day: a message of the built-in model is given back where not a word has come.
+    """
+    if not answer.claim():
+        return
+    begun = bool(answer.text or answer.reasoning)
+    data: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "action": error.action,
+        "message_id": answer.message_id,
+    }
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        data["retry_after"] = error.retry_after
+    affordable = getattr(error, "affordable", None)
+    if affordable is not None:
+        data["affordable"] = affordable
+    _save_last(
+        answer,
+        "incomplete" if begun else "failed",
+        error_code=error.code,
+        error_message=clean(error.message),
+        error_action=error.action,
+        give_back=None if begun else day,
+    )
+    answer.end("error", data)
+
+
+def _save_last(
+    answer: Answer, state: str, *, give_back: str | None = None, **values: Any
+) -> dict[str, Any] | None:
+    """None when it was saved, else what to tell the readers instead of the end."""
+    now = time.time()
+    try:
+        # In the request that stops an answer the connection is open already and stays open.
+        opened = database.connect(reuse_if_open=True)
+        try:
+            _update(answer, state=state, saved=now, finished=now, **values)
+            if give_back is not None:
+                allowance.give_back(answer.owner, give_back)
+        finally:
+            if opened:
+                database.close()
+    except peewee.PeeweeException:
+        _log.exception("The end of an answer could not be saved")
+        return {
+            "code": "not_saved",
+            "message": "The database did not take the answer. Copy it before you leave the page.",
+            "action": "retry",
+            "message_id": answer.message_id,
+        }
+    return None
+
+
+def _update(answer: Answer, **values: Any) -> None:
+    # Only while it runs: a save that comes late must not undo the end.
+    Message.update(text=answer.text, reasoning=answer.reasoning, **values).where(
+        Message.id == answer.message_id, Message.state == "streaming"
+    ).execute()

@@ -78,7 +78,7 @@ export function picker(url, onPick) {
     pick.append(
       make("span", "model-name", model.name || model.id),
       make("span", "model-id", model.id),
-      make("span", "model-facts", facts(model)),
+      facts(model),
     );
     if (model.id === current.model && provider.name === current.provider) pick.setAttribute("aria-current", "true");
     pick.addEventListener("click", () => choose(provider, model, key));
@@ -151,15 +151,19 @@ function paintStar(star, on, model) {
 }
 
 function facts(model) {
-  const parts = [];
-  if (model.varies) parts.push("price varies");
-  else if (model.free) parts.push("free");
-  else if (model.prompt_price != null && model.completion_price != null) {
-    parts.push(`${price(model.prompt_price)} in, ${price(model.completion_price)} out`);
-  }
-  if (model.context) parts.push(`${tokens(model.context)} context`);
-  if (model.inputs?.includes("image")) parts.push("reads images");
-  return parts.join(" · ");
+  const rest = [];
+  if (model.context) rest.push(`${tokens(model.context)} context`);
+  if (model.inputs?.includes("image")) rest.push("reads images");
+  const el = make("span", "model-facts");
+  for (const part of [cost(model), rest.join(" · ")]) if (part) el.append(make("span", "", part));
+  return el;
+}
+
+function cost(model) {
+  if (model.varies) return "price varies";
+  if (model.free) return "free";
+  if (model.prompt_price == null || model.completion_price == null) return "";
+  return `${price(model.prompt_price)} in, ${price(model.completion_price)} out`;
 }
 
 /** USD for a million tokens, with the cents that matter. */

@@ -67,7 +67,7 @@ def decide() -> Response:
     ask = sandbox.take_ticket(request.form.get("ticket", ""))
     if ask is None:
         return _used_up()
-    time.sleep(sandbox.switches.auth_delay * sandbox.switches.pace)
+    time.sleep(sandbox.switches.auth_delay)
     if request.form.get("decision") != "approve":
         return _denied(sandbox, ask)
     code = sandbox.issue(ask, account(request.form.get("account", "")).id)

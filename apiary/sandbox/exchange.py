@@ -24,7 +24,7 @@ def exchange() -> Response:
     sandbox = current()
     switches = sandbox.switches
     line = Connection.of(request)
-    line.pause(switches.exchange_delay * switches.pace)
+    line.pause(switches.exchange_delay)
     if (staged := deviations.before(switches.exchange, switches.pace, line)) is not None:
         return staged
     body = request.get_json(silent=True)

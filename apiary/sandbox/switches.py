@@ -87,7 +87,9 @@ class Switches:
         "The choices of the usage chunk: none, or one with an empty delta.",
         ("empty", "one"),
     )
-    pace: float = _switch(1.0, "Multiplies every wait; 0.01 makes the slow models fast.")
+    pace: float = _switch(
+        1.0, "Multiplies the waits of models and deviations; 0.01 makes the slow ones fast."
+    )
 
     def __post_init__(self) -> None:
         for each in fields(self):

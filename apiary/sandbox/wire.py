@@ -19,7 +19,8 @@ def generation_id() -> str:
 
 def event(data: dict[str, Any]) -> bytes:
     """Return one event. Text stays UTF-8, so that a character can be split on the wire."""
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {text}\n\n".encode()
 
 
 @dataclass

@@ -165,7 +165,7 @@ def test_cut(live):
         live.chat("sandbox/cut")
     live.sandbox.journal.wait(lambda entry: entry.outcome == "cut")
     raw = stream(live, "sandbox/cut-clean")
-    assert b"[DONE]" not in raw and b'"finish_reason": "' not in raw
+    assert b"[DONE]" not in raw and b'"finish_reason":"' not in raw
 
 
 def test_no_key_and_no_messages(live):

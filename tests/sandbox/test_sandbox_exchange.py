@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import threading
+import time
 
 import httpx
 import pytest
@@ -80,6 +81,13 @@ def test_plain_and_no_challenge(live):
     assert live.exchange(plain, code_challenge_method="plain").status_code == 200
     free = live.code(code_challenge=None, code_challenge_method=None)
     assert live.http.post("/api/v1/auth/keys", json={"code": free}).status_code == 200
+
+
+def test_delays_are_as_long_as_they_say(live):
+    live.sandbox.switches.auth_delay = live.sandbox.switches.exchange_delay = 0.1
+    began = time.monotonic()
+    assert live.exchange(live.code()).status_code == 200
+    assert time.monotonic() - began > 0.2
 
 
 def test_lenient_ignores_the_verifier(live):

@@ -62,7 +62,7 @@ def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> It
 
     server = make_server(host, port, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        target=server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True
     )
     thread.start()
     try:

@@ -31,6 +31,7 @@ export class Answer {
   #writer;
   #usage = {};
   #thought;
+  #finish = "";
 
   /** @param can what the buttons of an error may do; @param choice {model, provider} asked */
   constructor(el, can, choice) {
@@ -45,7 +46,7 @@ export class Answer {
     el.setAttribute("aria-busy", "true");
     el.dataset.state = "streaming";
     hideError(el.querySelector(".trouble"));
-    this.#facts([]);
+    el.querySelector(".stats").textContent = "";
   }
 
   handle(event, data) {
@@ -83,17 +84,20 @@ export class Answer {
     sources.set(this.el, this.#writer.text);
     this.el.removeAttribute("aria-busy");
     this.el.dataset.state = reason === "stopped" ? reason : FINISH[reason] ? "incomplete" : "complete";
+    this.#finish = this.#writer.text ? FINISH[reason] : "";
+    this.tell();
+  }
+
+  /** The line below the answer. */
+  tell() {
     const { prompt_tokens: asked, completion_tokens: said, cost } = this.#usage;
-    this.#facts([
-      this.#writer.text && FINISH[reason],
+    const parts = [
+      this.#finish,
       this.choice.model,
       asked != null && said != null && `${count.format(asked)} in, ${count.format(said)} out`,
       cost != null && dollars(Number(cost)),
-    ]);
-  }
-
-  #facts(parts) {
-    this.el.querySelector(".facts").textContent = parts.filter(Boolean).join(" · ");
+    ];
+    this.el.querySelector(".stats").textContent = parts.filter(Boolean).join(" · ");
   }
 }
 

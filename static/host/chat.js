@@ -2,6 +2,7 @@
 
 import { Answer, dress, newTurn, sourceOf } from "./answer.js";
 import { composer } from "./composer.js";
+import { copy } from "./copy.js";
 import { OFFLINE, post, problem, store } from "./http.js";
 import { payerLine } from "./payer.js";
 import { picker } from "./picker.js";
@@ -25,19 +26,23 @@ const ENDED = {
 
 let base = main.dataset.conversation; // the conversation's URL, "" until there is one
 let running = null; // AbortController of the answer being written
+let retryOnPick = false; // the list was opened to mend an answer that failed
 let waiting = "waiting" in main.dataset; // a question is kept until somebody can answer
 
-const scroll = followEnd($("turns").parentElement, $("jump"));
+const scroll = followEnd(main, $("jump"));
 const list = sidebar(main, say);
 const payer = payerLine($("payer"), main.dataset.payer, say);
 const box = composer(form, { send: ask, stop });
 const models = picker(main.dataset.models, pick);
 const can = {
   settings: main.dataset.settings,
+  signIn: main.dataset.signIn,
   retry: () => retry(),
-  pickModel: () => models.open(choice()),
-  showPanel: () => showPanel(true),
+  pickModel: () => openPicker(true),
+  showPanel: () => showPanel(),
 };
+// A question that met one of these was not taken in; trying again must send its text.
+const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|session|signed_out|database|offline)/;
 
 const choice = () => ({ model: form.elements.model.value, provider: form.elements.provider.value });
 
@@ -47,13 +52,18 @@ function setChoice({ provider, model }) {
   $("pick").firstElementChild.textContent = model || "Choose a model";
 }
 
+function openPicker(mends = false) {
+  retryOnPick = mends;
+  models.open(choice());
+}
+
 function pick(chosen) {
-  const before = form.elements.provider.value;
   setChoice(chosen);
   store.set(`model:${base || "new"}`, { provider: chosen.provider, model: chosen.model });
   say(`${chosen.name || chosen.model} answers the next message.`);
-  if (chosen.provider !== before) payer.refresh(chosen.provider);
-  box.focus();
+  payer.refresh(base, chosen);
+  if (retryOnPick || waiting) retry();
+  else box.focus();
 }
 
 // -- one question, one answer
@@ -72,12 +82,16 @@ async function ask(text) {
   await write(answer, () => post(`${base}/messages`, { text, ...choice() }, { signal: running.signal }), text);
 }
 
-/** Answers the last question once more, in place of the answer that stands there. */
+/** Answers the last question once more; what stands there goes when the server agrees. */
 async function retry() {
   if (running || !base) return;
-  turns.lastElementChild?.matches(".answer") && turns.lastElementChild.remove();
+  const old = [];
+  for (let el = turns.lastElementChild; el?.matches(".answer"); el = el.previousElementSibling) old.push(el);
+  old.forEach((el) => (el.hidden = true));
   waiting = false;
-  await write(begin(), () => post(`${base}/retry`, choice(), { signal: running.signal }));
+  const taken = await write(begin(), () => post(`${base}/retry`, choice(), { signal: running.signal }), "", () =>
+    old.forEach((el) => el.remove()));
+  if (!taken) old.forEach((el) => (el.hidden = el.dataset.state === "failed"));
 }
 
 function begin() {
@@ -112,31 +126,37 @@ function titleOf(text) {
   return line.length <= 60 ? line : `${line.slice(0, 59).trimEnd()}…`;
 }
 
-async function write(answer, send, text = "") {
+/** Sends, then reads. @returns whether the server took it; `taken` is told at once. */
+async function write(answer, send, text = "", taken = () => {}) {
   let response;
   try {
     response = await send();
   } catch {
     // Nobody knows whether it arrived: the draft stays, and trying again sends it again.
     answer.can = { ...can, retry: () => resend(answer, text) };
-    return finish(answer, () => answer.fail(OFFLINE));
+    finish(answer, () => answer.fail(OFFLINE));
+    return false;
   }
   if (response.ok) {
+    taken();
     box.accepted();
-    return read(answer, response);
+    await read(answer, response);
+    return true;
   }
   const error = await problem(response);
   if (error.code === "not_connected") {
     box.accepted(); // the server keeps the question
     waiting = true;
-    return finish(answer, () => {
+    finish(answer, () => {
       answer.el.remove();
-      showPanel(false);
+      showPanel(error.message);
     });
+    return false;
   }
-  if (error.saved ?? error.code !== "session") box.accepted();
-  else answer.can = { ...can, retry: () => resend(answer, text) };
+  if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: () => resend(answer, text) };
+  else box.accepted();
   finish(answer, () => answer.fail(error));
+  return false;
 }
 
 function resend(answer, text) {
@@ -167,7 +187,13 @@ function finish(answer, last) {
   box.setRunning(false);
   last();
   say(ENDED[answer.el.dataset.state] ?? "");
-  if (payer.kind !== "none") payer.refresh(choice().provider);
+  payer.refresh(base, choice()).then((now) => {
+    // The server chose the model where the page did not.
+    if (choice().model || !now.model) return;
+    setChoice(now);
+    answer.choice.model = now.model;
+    answer.tell();
+  });
 }
 
 async function stop() {
@@ -182,25 +208,30 @@ async function stop() {
 
 // -- connecting in the middle of it all
 
-function showPanel(dead) {
+function showPanel(sentence = "Connect again to go on.") {
   panel.hidden = false;
-  $("connect-title").textContent = dead ? "Connect again to go on." : "No brain connected yet. Pick a provider.";
-  panel.querySelector('[data-role="waiting-hint"]').hidden = !waiting;
+  $("connect-title").textContent = sentence;
+  $("kept-hint").hidden = !waiting;
   panel.scrollIntoView({ block: "nearest" });
   panel.focus({ preventScroll: true });
+  // The card may have been drawn before the key died: all cards of this browser look again.
+  const channel = new BroadcastChannel("apiary-connection");
+  channel.postMessage({ provider: panel.querySelector("[data-provider]")?.dataset.provider });
+  channel.close();
 }
 
 document.addEventListener("apiary:connection", async ({ detail }) => {
-  const connected = detail.state === "connected";
-  const now = await payer.refresh();
-  if (!connected) return;
-  if (now.kind === "none") return;
-  if (!form.elements.provider.value || now.provider === detail.provider) {
-    setChoice({ provider: now.provider ?? "", model: form.elements.model.value || now.model || "" });
+  const before = payer.kind;
+  const now = await payer.refresh(base);
+  if (detail.state !== "connected" || now.kind === "none") return;
+  const failed = turns.lastElementChild?.querySelector(".trouble:not([hidden])");
+  if (before === "none" || waiting || failed) {
+    const { provider, model } = choice();
+    const known = now.provider === detail.provider ? now.model : "";
+    setChoice({ provider: detail.provider, model: provider === detail.provider ? model || known : known });
   }
   panel.hidden = true;
   document.querySelector(".suggestions")?.removeAttribute("hidden");
-  const failed = turns.lastElementChild?.querySelector(".trouble:not([hidden])");
   if (waiting || failed) retry();
   else box.focus();
 });
@@ -220,27 +251,7 @@ turns.addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "Copy"), 1600);
 });
 
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return copyByHand(text); // on a LAN address without https there is no clipboard object
-  }
-}
-
-function copyByHand(text) {
-  const area = document.createElement("textarea");
-  area.className = "sr";
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  const done = document.execCommand("copy");
-  area.remove();
-  return done;
-}
-
-$("pick").addEventListener("click", () => models.open(choice()));
+$("pick").addEventListener("click", () => openPicker());
 document.querySelectorAll(".suggestions button").forEach((button) => {
   button.addEventListener("click", () => box.fill(button.textContent));
 });
@@ -252,7 +263,7 @@ async function start() {
   box.setConversation(base && new URL(base, location.href).href);
   if (base) base = new URL(base, location.href).href;
   const kept = store.get(`model:${base || "new"}`);
-  if (kept) setChoice(kept);
+  if (kept && kept.provider === choice().provider) setChoice(kept);
   dressAll();
   scroll.pin();
   if ("running" in main.dataset) await resume();

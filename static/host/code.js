@@ -27,7 +27,7 @@ export function dressCode(pre, highlight) {
   label.textContent = code?.dataset.lang || "text";
   const copy = document.createElement("button");
   copy.type = "button";
-  copy.className = "small";
+  copy.className = "mini";
   copy.dataset.action = "copy-code";
   copy.textContent = "Copy";
   head.append(label, copy);

@@ -11,14 +11,15 @@ const LABELS = {
   retry: "Try again",
   wait: "Try again",
   reload: "Reload",
+  sign_in: "Sign in",
 };
-const IN_PLACE = new Set(["", "openrouter"]); // providers whose card stands in the chat itself
+const IN_PLACE = new Set(["", "openrouter", "built-in"]); // providers whose card stands in the chat itself
 const WAIT = 20; // seconds, where the server does not say
 
 /**
  * @param {HTMLElement} box the .trouble of an answer
  * @param {{code, message, action, retry_after?, provider?, url?}} error
- * @param {{retry, pickModel, showPanel: () => void, settings: string}} can
+ * @param {{retry, pickModel, showPanel: () => void, settings, signIn: string}} can
  */
 export function showError(box, error, can) {
   box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
@@ -37,17 +38,18 @@ export function hideError(box) {
 function control(error, can) {
   const { action, provider = "" } = error;
   if (!LABELS[action]) return null;
-  const settings = can.settings + (provider ? `#${provider}` : "");
+  const settings = can.settings + (provider && provider !== "built-in" ? `#${provider}` : "");
   switch (action) {
     case "connect":
     case "reconnect":
       return IN_PLACE.has(provider) ? button(action, can.showPanel) : link(action, settings);
     case "credits":
-      return error.url ? link(action, error.url, true) : link(action, settings);
     case "provider":
       return error.url ? link(action, error.url, true) : link(action, settings);
     case "settings":
       return link(action, settings);
+    case "sign_in":
+      return link(action, can.signIn);
     case "pick_model":
       return button(action, can.pickModel);
     case "wait":

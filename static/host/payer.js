@@ -3,10 +3,10 @@
 import { getJson } from "./http.js";
 
 export function payerLine(el, url, say) {
-  let now = { kind: el.dataset.kind, provider: el.dataset.provider, sentence: el.textContent };
+  let now = { kind: el.dataset.kind, provider: el.dataset.provider || null, sentence: el.textContent };
 
   function paint(payer) {
-    const changed = payer.sentence !== now.sentence && payer.kind !== now.kind;
+    const changed = payer.kind !== now.kind || payer.provider !== now.provider;
     now = payer;
     el.textContent = payer.sentence;
     el.dataset.kind = payer.kind;
@@ -18,10 +18,21 @@ export function payerLine(el, url, say) {
     get kind() {
       return now.kind;
     },
-    /** Asks the server again; with a provider, who would pay if that one were asked. */
-    async refresh(provider = "") {
+    /**
+     * Asks the server again. A provider that was just picked is not known to the server before
+     * the next message; then the line says what that message will do.
+     */
+    async refresh(base = "", chosen = null) {
+      const query = new URLSearchParams();
+      if (base) query.set("conversation", base.split("/").at(-1));
+      if (chosen?.provider) query.set("provider", chosen.provider);
       try {
-        paint(await getJson(provider ? `${url}?provider=${encodeURIComponent(provider)}` : url));
+        let payer = await getJson(`${url}?${query}`);
+        if (chosen?.label && payer.provider !== chosen.provider) {
+          const verb = chosen.provider === "built-in" ? "answers" : "pays for";
+          payer = { kind: "chosen", provider: chosen.provider, sentence: `${chosen.label} ${verb} the next message` };
+        }
+        paint(payer);
       } catch {
         /* the line keeps what it last knew */
       }

@@ -1,0 +1,82 @@
+# Everything is installed into .venv beside this file; nothing else on the machine changes,
+# except that `make test` may install a Chromium.
+#
+#   make demo                  try it: the app, and a sandbox in place of OpenRouter
+#   make run                   the app for real, as flags.env says
+#   make test                  all tests       (make test ARGS="tests/test_config.py -k flag")
+#   make check                 style, types and layers
+#   make bench                 the benchmarks
+#   make clean                 forget .venv and caches; instance/ (your data) stays
+#
+# PORT and SANDBOX_PORT choose other ports, PYTHON another interpreter: make demo PORT=3100
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 3000
+SANDBOX_PORT ?= 3001
+WORKERS ?= auto
+ARGS ?=
+export PORT SANDBOX_PORT
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := demo
+.DELETE_ON_ERROR:
+.PHONY: demo run test check bench clean
+
+demo: $(VENV)/.runtime
+	@exec $(bin)/python scripts/serve.py demo
+
+run: $(VENV)/.runtime
+	@exec $(bin)/python scripts/serve.py run
+
+test: $(VENV)/.test
+	@sh scripts/needs.sh chromium || true
+	@exec $(bin)/python -m pytest -n $(WORKERS) -p tests.plugins.no_skips --dist worksteal $(ARGS)
+
+check: $(VENV)/.dev
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+bench: $(VENV)/.test
+	@exec $(bin)/python bench/bench.py $(ARGS)
+
+clean:
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	    .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is written last, so a step that was interrupted is done again.
+
+$(VENV)/.made:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	    echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make demo PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Apiary needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" -V 2>&1). Name another one: make demo PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@"$(PYTHON)" -m venv --clear "$(VENV)"
+	@touch "$@"
+
+$(VENV)/.runtime: $(VENV)/.made setup.cfg pyproject.toml
+	@echo "Installing what Apiary needs into $(VENV) (about half a minute the first time) ..."
+	@$(pip) install -qq -e ".[server,postgres]"
+	@touch "$@"
+
+$(VENV)/.pip: $(VENV)/.made
+	@$(pip) install -qq "pip>=25.1"
+	@touch "$@"
+
+$(VENV)/.test: $(VENV)/.runtime $(VENV)/.pip
+	@echo "Installing what the tests need (about a minute the first time) ..."
+	@$(pip) install -qq --group test
+	@touch "$@"
+
+$(VENV)/.dev: $(VENV)/.runtime $(VENV)/.pip
+	@echo "Installing what the checks need (about a minute the first time) ..."
+	@$(pip) install -qq --group dev
+	@touch "$@"

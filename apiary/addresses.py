@@ -299,6 +299,7 @@ class Policy:
         # Over plain http only the local network is asked, unless the operator listed it.
         if scheme == "http" and not listed:
             allowed -= {"public"}
-        if not kinds <= allowed:
+        # Honest names do not lead to this network and to the world at once.
+        if not kinds <= allowed or (len(kinds) > 1 and not listed):
             raise _forbidden()
         return list(found)

@@ -1,5 +1,7 @@
 """What an operator does at the command line: ``flask apiary …``."""
 
+from typing import Any
+
 import click
 import peewee
 from flask import current_app
@@ -86,7 +88,7 @@ def _keys() -> AppGroup:
 
 
 def _counts(state: State) -> dict[str, int]:
-    query = (
+    query: Any = (
         StoredConnection.select(StoredConnection.kid, peewee.fn.COUNT(StoredConnection.id))
         .where(StoredConnection.kid.is_null(False))
         .group_by(StoredConnection.kid)

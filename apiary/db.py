@@ -29,9 +29,10 @@ class AppDatabase(peewee.DatabaseProxy):
         object.__setattr__(self, "_callbacks", [])
 
     @property
-    def obj(self) -> peewee.Database:  # type: ignore[override]
+    def obj(self) -> peewee.Database | None:
+        # peewee itself asks while the models are defined, before there is any app.
         if not has_app_context():
-            raise RuntimeError("Apiary's tables are used outside an app context: push one first.")
+            return None
         return cast(peewee.Database, current_app.extensions["apiary"].database)
 
 
@@ -47,7 +48,7 @@ def sender() -> Any:
 @contextmanager
 def connected() -> Iterator[None]:
     """A connection for a few statements, where none is open on this thread yet."""
-    with _opened(database):
+    with _opened(cast(peewee.Database, database)):
         yield
 
 
@@ -71,7 +72,7 @@ def open_url(url: str) -> peewee.Database:
                 f"The folder {path.parent} cannot be made: {error.strerror}."
             ) from None
         return peewee.SqliteDatabase(
-            path,
+            str(path),
             pragmas={
                 "journal_mode": "wal",
                 "foreign_keys": 1,
@@ -153,11 +154,12 @@ def _advisory_lock(db: peewee.Database) -> Iterator[None]:
     if not isinstance(db, peewee.PostgresqlDatabase):
         yield
         return
-    db.execute_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    run: Any = db.execute_sql
+    run("SELECT pg_advisory_lock(%s)", (_LOCK,))
     try:
         yield
     finally:
-        db.execute_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        run("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class StoredConnection(_Table):
     receipt has to name the key that still exists at the provider.
     """
 
+    id = peewee.AutoField()
     owner = peewee.CharField()
     provider = peewee.CharField()
     #: Grows with every change that a page has to notice.
@@ -53,6 +54,7 @@ class StoredConnection(_Table):
 class StoredFlow(_Table):
     """One attempt to connect by OAuth. The flow id itself is not stored, only its hash."""
 
+    id = peewee.AutoField()
     flow_sha256 = peewee.CharField(unique=True, null=True)
     #: Made up by the page; names the attempt to its owner.
     attempt = peewee.CharField()

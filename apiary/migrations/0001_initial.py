@@ -1,9 +1,11 @@
 """The tables as they were at first. A frozen copy: it never imports the models."""
 
+from typing import Any
+
 import peewee
 
 
-def up(migrator, db):
+def up(migrator: Any, db: peewee.Database) -> None:
     class Connection(peewee.Model):
         owner = peewee.CharField()
         provider = peewee.CharField()
@@ -54,6 +56,6 @@ def up(migrator, db):
     db.create_tables([Connection, Flow])
 
 
-def down(migrator, db):
-    db.execute_sql("DROP TABLE apiary_flow")
-    db.execute_sql("DROP TABLE apiary_connection")
+def down(migrator: Any, db: peewee.Database) -> None:
+    migrator.drop_table("apiary_flow")
+    migrator.drop_table("apiary_connection")

@@ -1,9 +1,10 @@
 """The plug-in's web edge: the only place below the host that knows request and session."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import flask_login
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, render_template
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
@@ -33,7 +34,7 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
     pages.before_request(guards.open_database)
     pages.teardown_request(guards.close_database)
     pages.after_request(guards.secure_headers)
-    pages.record_once(lambda setup: _wire(setup.app))
+    pages.record_once(lambda setup: _wire(cast(Flask, setup.app)))
 
     pages.add_url_rule("/", "index", settings.index)
     pages.add_url_rule("/<provider>", "card", settings.show)
@@ -71,8 +72,6 @@ def _card(provider: str, back: str = "settings") -> Markup | str:
 
     The host's page loads ``settings.js`` and ``apiary.css`` from the ``apiary.static`` endpoint.
     """
-    from flask import render_template
-
     owner = current().owner()
     found = current().providers.get(provider)
     if owner is None or found is None:

@@ -1,6 +1,7 @@
 """The Connect pages: the start in the popup, the callback, the status and the last page."""
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import (
@@ -248,7 +249,7 @@ def _back(found: Flow) -> str:
     return url_for("apiary.index", _anchor=found.provider)
 
 
-def _lead(endpoint: str, **values: str) -> Response:
+def _lead(endpoint: str, **values: Any) -> Response:
     response = make_response(redirect(url_for(endpoint, **values), 303))
     response.set_data(b"")
     return _quiet(response)

@@ -1,0 +1,161 @@
+"""Fixtures that the whole suite shares: databases, a sandbox behind a socket, a small host."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask, session
+
+from apiary import Apiary, database
+from apiary.sandbox import PASTE_KEY, Sandbox
+from apiary.sandbox import create_app as create_sandbox
+from tests.servers import serve
+
+POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The URL of a PostgreSQL server where databases may be made; skips loudly without one."""
+    import psycopg
+
+    try:
+        psycopg.connect(POSTGRES, connect_timeout=2).close()
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL at {POSTGRES}: {str(error).splitlines()[0]}")
+    return POSTGRES
+
+
+@pytest.fixture
+def new_postgres(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases that are dropped after the test."""
+    import psycopg
+
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"apiary_{secrets.token_hex(6)}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        made.append(name)
+        return postgres_server.rsplit("/", 1)[0] + "/" + name
+
+    yield make
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for name in made:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path) -> str:
+    """A fresh database: the test runs on SQLite and on PostgreSQL."""
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("new_postgres")()
+        return url
+    return f"sqlite:///{tmp_path / 'apiary.sqlite3'}"
+
+
+@dataclass
+class LiveSandbox:
+    """A sandbox behind a real socket."""
+
+    url: str
+    app: Flask
+
+    @property
+    def state(self) -> Sandbox:
+        found: Sandbox = self.app.extensions["sandbox"]
+        return found
+
+    @property
+    def exchanges(self) -> int:
+        return self.state.journal.exchanges()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[LiveSandbox]:
+    """A fresh double of OpenRouter."""
+    app = create_sandbox(pace=0.02)
+    with serve(app) as url:
+        yield LiveSandbox(url, app)
+
+
+@pytest.fixture
+def paste_key() -> str:
+    return PASTE_KEY
+
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def make_app(tmp_path, sandbox: LiveSandbox) -> Iterator[MakeApp]:
+    """Makes small hosts that somebody else might have written: no Flask-Login, one view.
+
+    Sign in by ``POST /in/<name>``, out by ``POST /out``. Settings are passed as keywords.
+    """
+    apps: list[Flask] = []
+
+    def make(url_prefix: str = "/settings", providers=(), **config: object) -> Flask:
+        app = Flask(__name__, instance_path=str(tmp_path / f"instance{len(apps)}"))
+        app.config.update(
+            SECRET_KEY="test " * 5,
+            TESTING=True,
+            WTF_CSRF_ENABLED=False,
+            OPENROUTER_OAUTH="1",
+            APIARY_OPENROUTER_URL=sandbox.url,
+            APIARY_PUBLIC_URL="http://localhost",
+        )
+        app.config.update(config)
+        apiary = Apiary(
+            app,
+            url_prefix=url_prefix,
+            owner=lambda: session.get("who"),
+            providers=providers,
+            home="home",
+        )
+
+        @app.get("/")
+        def home() -> str:
+            return "home"
+
+        @app.post("/in/<who>")
+        def sign_in(who: str) -> str:
+            session["who"] = who
+            return who
+
+        @app.post("/out")
+        def sign_out() -> str:
+            session.clear()
+            return "out"
+
+        app.extensions["test_apiary"] = apiary
+        state = app.extensions["apiary"]
+        if "postgres" in str(config.get("APIARY_DATABASE_URL", "")):
+            from apiary import db
+
+            db.upgrade(state.database, {})
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        state = app.extensions["apiary"]
+        state.http.dispose()
+        if hasattr(state.database, "close_all"):
+            state.database.close_all()
+
+
+@pytest.fixture
+def app(make_app: MakeApp, database_url: str) -> Flask:
+    """A small host with the flag on, on both databases."""
+    return make_app(APIARY_DATABASE_URL=database_url)
+
+
+@pytest.fixture
+def in_app(app: Flask) -> Iterator[Flask]:
+    """The same with an app context and an open database."""
+    with app.app_context(), database.connection_context():
+        yield app

@@ -1,0 +1,532 @@
+"""The flow matrix: a key is stored for an owner only if that owner's browser began the flow,
+in time, once. Every refusal comes before anything is dialled."""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from apiary import database
+from apiary.models import StoredConnection, StoredFlow
+from apiary.sandbox import ACCOUNTS
+from tests.conftest import LiveSandbox
+
+ATTEMPT = "attempt-0123456789"
+
+
+def sign_in(app: Flask, who: str = "ann") -> FlaskClient:
+    client = app.test_client()
+    client.post(f"/in/{who}")
+    return client
+
+
+def begin(client: FlaskClient, attempt: str = ATTEMPT, **fields: str) -> str:
+    """Press Connect; returns the authorize URL from the hop page."""
+    response = client.post(
+        "/settings/openrouter/connect", data={"display": "popup", "attempt": attempt} | fields
+    )
+    assert response.status_code == 200, response.text
+    found = re.search(r'content="0;url=([^"]+)"', response.text)
+    assert found
+    return unescape(found[1])
+
+
+def approve(url: str, account: int = 0, decision: str = "approve") -> str:
+    """Be the user at the sandbox's consent page; returns the way back, path and query."""
+    with httpx.Client() as browser:
+        page = browser.get(url).text
+        ticket = re.search(r'name="ticket" value="([^"]+)"', page)
+        assert ticket, page
+        answer = browser.post(
+            url,
+            data={"ticket": ticket[1], "account": ACCOUNTS[account].id, "decision": decision},
+        )
+        assert answer.status_code in {302, 303}, answer.text
+    back = urlsplit(answer.headers["Location"])
+    return f"{back.path}?{back.query}"
+
+
+def state(client: FlaskClient, attempt: str = ATTEMPT) -> dict:
+    return client.get(f"/settings/openrouter/flows/{attempt}").get_json()
+
+
+def stored(app: Flask) -> list[tuple[str, str]]:
+    with app.app_context(), database.connection_context():
+        return [(r.owner, r.state) for r in StoredConnection.select()]
+
+
+def test_connect(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    before = state_or_404(client)
+    assert before == 404
+    url = begin(client)
+    query = parse_qs(urlsplit(url).query)
+    assert query["code_challenge_method"] == ["S256"]
+    assert len(query["code_challenge"][0]) == 43
+    callback = query["callback_url"][0]
+    assert re.fullmatch(
+        r"http://localhost/settings/openrouter/callback/[A-Za-z0-9_-]{43}", callback
+    )
+    assert state(client) | {"expires_in": 0} == {
+        "state": "waiting",
+        "message": "Waiting for approval.",
+        "version": 0,
+        "expires_in": 0,
+        "question": "",
+    }
+    assert 295 <= state(client)["expires_in"] <= 300
+    back = approve(url)
+    answer = client.get(back)
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"/settings/openrouter/done/{ATTEMPT}"
+    assert answer.data == b"" and "code=" not in answer.headers["Location"]
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert state(client)["state"] == "connected" and state(client)["version"] == 1
+    card = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
+    assert (card["state"], card["source"], card["provider"]) == ("connected", "oauth", "openrouter")
+    assert card["identity"].startswith("user_2yOP") and "sk-or-v1-" in card["identity"]
+    assert "sk-or-v1-" + "0" * 8 not in str(card)
+    assert stored(app) == [("ann", "connected")]
+    assert sandbox.exchanges == 1
+
+
+def state_or_404(client: FlaskClient) -> int:
+    return client.get(f"/settings/openrouter/flows/{ATTEMPT}").status_code
+
+
+def test_the_flow_cookie(app: Flask) -> None:
+    client = sign_in(app)
+    response = client.post(
+        "/settings/openrouter/connect", data={"display": "popup", "attempt": ATTEMPT}
+    )
+    [cookie] = [c for c in response.headers.getlist("Set-Cookie") if c.startswith("apiary_flow=")]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Max-Age=300" in cookie
+    assert re.search(r"Path=/settings/openrouter/callback/[\w-]{43}(;|$)", cookie)
+    assert "Secure" not in cookie and "Domain" not in cookie
+    assert "Location" not in response.headers
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_https_makes_the_cookie_secure_and_the_callback_right(make_app: Callable) -> None:
+    app = make_app(APIARY_PUBLIC_URL="https://bees.example.org:8443/team")
+    client = sign_in(app)
+    response = client.post(
+        "/settings/openrouter/connect",
+        data={"attempt": ATTEMPT},
+        base_url="https://bees.example.org:8443/team",
+        headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"},
+    )
+    # The session is another one under another address; sign in there.
+    assert response.status_code in {200, 401}
+    client.post("/in/ann", base_url="https://bees.example.org:8443/")
+    response = client.post(
+        "/settings/openrouter/connect",
+        data={"attempt": ATTEMPT},
+        base_url="https://bees.example.org:8443/team",
+        headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"},
+    )
+    url = unescape(re.search(r'content="0;url=([^"]+)"', response.text)[1])
+    callback = parse_qs(urlsplit(url).query)["callback_url"][0]
+    assert callback.startswith("https://bees.example.org:8443/team/settings/openrouter/callback/")
+    [cookie] = [c for c in response.headers.getlist("Set-Cookie") if c.startswith("apiary_flow=")]
+    assert "Secure" in cookie and "Path=/team/settings/openrouter/callback/" in cookie
+
+
+def refused(app: Flask, sandbox: LiveSandbox, answer, reason: str) -> None:
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == f"/settings/openrouter/trouble/{reason}"
+    assert stored(app) == []
+    assert sandbox.exchanges == 0
+
+
+def test_another_browser_is_refused_and_the_flow_lives_on(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    refused(app, sandbox, sign_in(app).get(back), "other-browser")
+    page = sign_in(app).get("/settings/openrouter/trouble/other-browser")
+    assert page.status_code == 200 and "another browser" in page.text
+    assert client.get(back).headers["Location"].endswith(ATTEMPT)
+    assert state(client)["state"] == "connected"
+
+
+def test_another_owner_is_refused(app: Flask, sandbox: LiveSandbox) -> None:
+    back = approve(begin(sign_in(app)))
+    refused(app, sandbox, sign_in(app, "bob").get(back), "other-account")
+
+
+def test_an_account_switched_in_the_same_browser_is_refused(
+    app: Flask, sandbox: LiveSandbox
+) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    client.post("/in/bob")
+    refused(app, sandbox, client.get(back), "other-account")
+
+
+def test_signed_out_meanwhile_is_refused(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    client.post("/out")
+    refused(app, sandbox, client.get(back), "signed-out")
+    client.post("/in/ann")
+    refused(app, sandbox, client.get(back), "other-browser")
+
+
+def test_a_missing_or_foreign_cookie_is_refused(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    path = back.partition("?")[0]
+    client.delete_cookie("apiary_flow", path=path)
+    refused(app, sandbox, client.get(back), "other-browser")
+    client.set_cookie("apiary_flow", "x" * 43, path=path)
+    refused(app, sandbox, client.get(back), "other-browser")
+    assert state(client)["state"] == "waiting"
+
+
+def test_a_lenient_server_and_a_foreign_code_store_nothing_without_the_flow(
+    app: Flask, sandbox: LiveSandbox
+) -> None:
+    sandbox.state.switches.lenient = True
+    victim, attacker = sign_in(app, "victim"), sign_in(app, "attacker")
+    begin(victim)
+    theirs = approve(begin(attacker, "attacker-0123456789"))
+    refused(app, sandbox, victim.get(theirs), "other-account")
+    code = theirs.partition("?")[2]
+    refused(app, sandbox, victim.get(f"/settings/openrouter/callback/{'x' * 43}?{code}"), "unknown")
+
+
+@pytest.mark.parametrize("seconds", [301, 400, -30])
+def test_too_late_by_the_server_s_clock(app: Flask, sandbox: LiveSandbox, seconds: int) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    with app.app_context(), database.connection_context():
+        StoredFlow.update(started=time.time() - seconds).execute()
+    assert client.get(back).headers["Location"].endswith(f"/done/{ATTEMPT}")
+    assert state(client)["state"] == "expired"
+    assert stored(app) == [] and sandbox.exchanges == 0
+
+
+def test_a_replay_shows_the_outcome_and_exchanges_nothing(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    first, second = client.get(back), client.get(back)
+    assert first.headers["Location"] == second.headers["Location"]
+    assert sandbox.exchanges == 1 and state(client)["state"] == "connected"
+
+
+def test_many_callbacks_at_once_make_one_exchange(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    cookies = {
+        cookie.key: cookie.value
+        for cookie in [
+            client.get_cookie("session"),
+            client.get_cookie("apiary_flow", path=back.partition("?")[0]),
+        ]
+    }
+    header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    places: list[str] = []
+
+    def call() -> None:
+        one = app.test_client(use_cookies=False)
+        places.append(one.get(back, headers={"Cookie": header}).headers["Location"])
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(places) == {f"/settings/openrouter/done/{ATTEMPT}"} and len(places) == 20
+    assert sandbox.exchanges == 1 and stored(app) == [("ann", "connected")]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("HEAD", {}),
+        ("GET", {"Sec-Purpose": "prefetch"}),
+        ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+        ("GET", {"Purpose": "prefetch"}),
+        ("GET", {"Sec-Fetch-Dest": "image"}),
+        ("GET", {"Sec-Fetch-Dest": "empty"}),
+    ],
+)
+def test_what_is_no_person_uses_nothing_up(app: Flask, method: str, headers: dict) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    assert client.open(back, method=method, headers=headers).status_code == 204
+    assert state(client)["state"] == "waiting"
+    assert client.post(back).status_code == 405
+    client.get(back)
+    assert state(client)["state"] == "connected"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", "denied"),
+        ("error=access_denied", "denied"),
+        ("error=access_denied&error_description=<script>", "denied"),
+        ("error=server_error", "failed"),
+        ("code=a&code=b", "failed"),
+        ("code=a&error=access_denied", "failed"),
+        ("code=" + "a" * 600, "failed"),
+        ("code=a%0d%0ab", "failed"),
+        ("code=abc&iss=https://evil.example", "failed"),
+    ],
+)
+def test_what_comes_back_without_a_code(
+    app: Flask, sandbox: LiveSandbox, query: str, expected: str
+) -> None:
+    client = sign_in(app)
+    callback = parse_qs(urlsplit(begin(client)).query)["callback_url"][0]
+    answer = client.get(f"{urlsplit(callback).path}?{query}")
+    assert answer.headers["Location"].endswith(f"/done/{ATTEMPT}")
+    assert state(client)["state"] == expected
+    assert sandbox.exchanges == 0 and stored(app) == []
+    page = client.get(answer.headers["Location"])
+    assert "<script>" not in page.text
+
+
+@pytest.mark.parametrize("deny", ["bare", "error", "markup"])
+def test_deny_at_the_sandbox(app: Flask, sandbox: LiveSandbox, deny: str) -> None:
+    sandbox.state.switches.deny = deny
+    client = sign_in(app)
+    client.get(approve(begin(client), decision="deny"))
+    found = state(client)
+    assert found["state"] == "denied" and "declined" in found["message"]
+
+
+@pytest.mark.parametrize("echo", ["echo", "drop", "change", "duplicate"])
+def test_nothing_depends_on_state(app: Flask, sandbox: LiveSandbox, echo: str) -> None:
+    sandbox.state.switches.state = echo
+    client = sign_in(app)
+    client.get(approve(begin(client)))
+    assert state(client)["state"] == "connected"
+
+
+@pytest.mark.parametrize(
+    ("deviation", "expected"),
+    [
+        ("400", "failed"),
+        ("403", "failed"),
+        ("expired", "failed"),
+        ("405", "failed"),
+        ("429", "failed"),
+        ("500", "lost"),
+        ("html", "lost"),
+        ("empty", "lost"),
+        ("truncated", "lost"),
+        ("array", "lost"),
+        ("deep", "lost"),
+        ("huge", "lost"),
+        ("bomb", "lost"),
+        ("endless", "lost"),
+        ("slow-loris", "lost"),
+        ("reset", "lost"),
+        ("reset-late", "lost"),
+        ("redirect", "lost"),
+        ("key-newline", "lost"),
+        ("key-missing", "lost"),
+        ("key-number", "lost"),
+        ("set-cookie", "connected"),
+    ],
+)
+def test_every_deviation_of_the_exchange(
+    make_app: Callable, sandbox: LiveSandbox, deviation: str, expected: str, monkeypatch
+) -> None:
+    from apiary.oauth import openrouter
+
+    monkeypatch.setattr(openrouter, "_SECONDS", 1.5)
+    sandbox.state.switches.exchange = deviation
+    app = make_app()
+    client = sign_in(app)
+    began = time.monotonic()
+    client.get(approve(begin(client)))
+    assert time.monotonic() - began < 8
+    found = state(client)
+    assert found["state"] == expected, found
+    assert stored(app) == ([("ann", "connected")] if expected == "connected" else [])
+    assert sandbox.exchanges == 1
+    if expected == "lost":
+        assert "A key may exist" in found["message"]
+    # The same owner can connect right after.
+    sandbox.state.switches.exchange = "ok"
+    client.get(approve(begin(client, "another-0123456789")))
+    assert state(client, "another-0123456789")["state"] == "connected"
+
+
+def test_a_crash_in_the_exchange_is_told_as_lost(app: Flask) -> None:
+    client = sign_in(app)
+    begin(client)
+    with app.app_context(), database.connection_context():
+        StoredFlow.update(state="exchanging", taken=time.time() - 61).execute()
+    assert state(client)["state"] == "lost"
+    assert "A key may exist" in client.get("/settings/").text
+
+
+def test_cancel_and_a_late_approval(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    assert client.post(f"/settings/openrouter/flows/{ATTEMPT}/cancel").status_code in {200, 303}
+    client.get(back)
+    assert state(client)["state"] == "cancelled"
+    assert sandbox.exchanges == 0 and stored(app) == []
+
+
+def test_a_cancel_that_overtakes_the_start(app: Flask) -> None:
+    client = sign_in(app)
+    client.post(f"/settings/openrouter/flows/{ATTEMPT}/cancel")
+    assert state(client)["state"] == "cancelled"
+    late = client.post("/settings/openrouter/connect", data={"attempt": ATTEMPT})
+    assert late.status_code == 409
+
+
+def test_a_foreign_attempt_is_not_seen(app: Flask) -> None:
+    begin(sign_in(app))
+    other = sign_in(app, "bob")
+    assert state_or_404(other) == 404
+    other.post(f"/settings/openrouter/flows/{ATTEMPT}/cancel")
+    assert state(sign_in(app))["state"] == "waiting"
+    assert (
+        app.test_client()
+        .get(f"/settings/openrouter/flows/{ATTEMPT}", headers={"Accept": "application/json"})
+        .status_code
+        == 401
+    )
+
+
+def test_the_same_attempt_twice_is_one_flow(app: Flask) -> None:
+    client = sign_in(app)
+    first, second = begin(client), begin(client)
+    client.get(approve(second))
+    assert state(client)["state"] == "connected"
+    answer = client.get(approve(first))
+    assert answer.headers["Location"].endswith("/trouble/unknown")
+
+
+def test_two_flows_wait_and_the_first_success_supersedes_the_other(app: Flask, sandbox) -> None:
+    client = sign_in(app)
+    one, two = begin(client, "first-0123456789ab"), begin(client, "second-0123456789a")
+    client.get(approve(two))
+    client.get(approve(one))
+    assert state(client, "second-0123456789a")["state"] == "connected"
+    assert state(client, "first-0123456789ab")["state"] == "superseded"
+    assert sandbox.exchanges == 1 and stored(app) == [("ann", "connected")]
+
+
+def test_a_browser_has_three_waiting_flows_at_most(app: Flask) -> None:
+    client = sign_in(app)
+    for number in range(6):
+        begin(client, f"attempt-number-{number:04}")
+    states = [state(client, f"attempt-number-{n:04}")["state"] for n in range(6)]
+    assert states == ["superseded"] * 3 + ["waiting"] * 3
+
+
+def test_a_different_account_asks_first(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    client.get(approve(begin(client)))
+    old = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
+    second = "second-0123456789a"
+    client.get(approve(begin(client, second), account=1))
+    found = state(client, second)
+    assert found["state"] == "exchanging" and "another account" in found["question"]
+    kept = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
+    assert (kept["identity"], kept["version"]) == (old["identity"], old["version"])
+    client.post(f"/settings/openrouter/flows/{second}/cancel")
+    assert state(client, second)["state"] == "cancelled"
+    third = "third-0123456789ab"
+    client.get(approve(begin(client, third), account=1))
+    client.post(f"/settings/openrouter/flows/{third}/replace")
+    new = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
+    assert new["identity"].startswith("user_2zHn") and new["version"] == old["version"] + 1
+    assert stored(app) == [("ann", "connected")]
+
+
+def test_the_cap_travels(app: Flask) -> None:
+    client = sign_in(app)
+    query = parse_qs(urlsplit(begin(client, limit="$12,50")).query)
+    assert query["limit"] == ["12.5"] and query["key_label"] == ["Apiary"]
+    client.get(approve(begin(client, "second-0123456789a", limit="5")))
+    card = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
+    assert (card["limit"], card["limit_remaining"]) == (5, 5)
+    answer = client.post("/settings/openrouter/connect", data={"limit": "lots"})
+    assert answer.status_code == 422 and "not an amount" in answer.text
+
+
+def test_without_a_public_url_connect_works_on_loopback_only(make_app: Callable) -> None:
+    app = make_app(APIARY_PUBLIC_URL="")
+    client = sign_in(app)
+    query = parse_qs(urlsplit(begin(client)).query)
+    assert query["callback_url"][0].startswith("http://localhost/settings/openrouter/callback/")
+    there = "http://bees.example.org"
+    client.post("/in/ann", base_url=there)
+    answer = client.post("/settings/openrouter/connect", base_url=there)
+    assert answer.status_code == 409 and "APIARY_PUBLIC_URL" in answer.text
+
+
+def test_a_stranger_s_host_header_changes_nothing(app: Flask) -> None:
+    client = sign_in(app)
+    client.post("/in/ann", base_url="http://evil.example")
+    answer = client.post("/settings/openrouter/connect", base_url="http://evil.example")
+    assert answer.status_code == 409
+    assert "http://localhost/" in answer.text and "evil" not in answer.text
+
+
+def test_the_flag_off_has_no_route(make_app: Callable) -> None:
+    app = make_app(OPENROUTER_OAUTH="0")
+    client = sign_in(app)
+    for method, path in [
+        ("POST", "connect"),
+        ("GET", "callback/abc"),
+        ("GET", f"flows/{ATTEMPT}"),
+        ("POST", f"flows/{ATTEMPT}/cancel"),
+        ("GET", f"done/{ATTEMPT}"),
+    ]:
+        assert client.open(f"/settings/openrouter/{path}", method=method).status_code == 404
+    page = client.get("/settings/").text
+    assert 'data-action="connect"' not in page and "connect.js" not in page
+    assert page.count('data-action="save-key"') == 3
+
+
+def test_connect_is_never_sign_in(app: Flask) -> None:
+    client = sign_in(app, ACCOUNTS[1].id)
+    client.get(approve(begin(client)))
+    with client.session_transaction() as session:
+        assert session["who"] == ACCOUNTS[1].id
+    assert stored(app) == [(ACCOUNTS[1].id, "connected")]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_site_cannot_begin_a_flow(app: Flask, headers: dict) -> None:
+    client = sign_in(app)
+    answer = client.post("/settings/openrouter/connect", headers=headers)
+    assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
+
+
+def test_a_token_is_needed(make_app: Callable) -> None:
+    app = make_app(WTF_CSRF_ENABLED=True)
+    client = sign_in(app)
+    assert client.post("/settings/openrouter/connect").status_code == 400
+    page = client.get("/settings/").text
+    token = re.search(r'name="csrf-token" content="([^"]+)"', page)[1]
+    data = {"csrf_token": token, "attempt": ATTEMPT}
+    assert client.post("/settings/openrouter/connect", data=data).status_code == 200
+    header = {"X-CSRFToken": token}
+    assert client.post("/settings/openrouter/disconnect", headers=header).status_code == 303

@@ -1,8 +1,13 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apiary.sse import Parser, TooLarge
+
+PIECES = [b"data: ", b"data:", b"data", b"event: e", b"\r", b"\n", b"\r\n", b"\n\n", b": c"]
+PIECES += ["é🐝\u2028".encode(), b"\xff", b"\xef\xbb\xbf", b"x" * 50, b" "]
 
 
 def parse(*chunks: bytes, limit: int = 256 * 1024) -> list[tuple[str, str]]:
@@ -57,10 +62,7 @@ def test_a_carriage_return_ends_its_event_without_waiting_for_more() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(
-            [b"data: ", b"data:", b"data", b"event: e", b"\r", b"\n", b"\r\n", b"\n\n", b": c"]
-            + ["é🐝\u2028".encode(), b"\xff", b"\xef\xbb\xbf", b"x" * 50, b" "]
-        ),
+        st.sampled_from(PIECES),
         max_size=60,
     ).map(b"".join),
     st.data(),
@@ -68,7 +70,7 @@ def test_a_carriage_return_ends_its_event_without_waiting_for_more() -> None:
 def test_any_cutting_gives_what_the_whole_gives(raw: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=20)))
     edges = [0, *cuts, len(raw)]
-    chunks = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [raw[a:b] for a, b in pairwise(edges)]
     assert parse(*chunks) == parse(raw)
 
 

@@ -23,7 +23,7 @@ POLICY = (
 )
 #: 100,000 characters, each of them at worst twelve bytes as JSON, and a little.
 LARGEST_BODY = 2 * 1024 * 1024
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _YEAR = 365 * 24 * 3600
 STATIC_ENDPOINTS = frozenset({"static", "vendor", "apiary.static"})
@@ -51,9 +51,6 @@ def protect(app: Flask, settings: HostSettings) -> None:
         WTF_CSRF_SSL_STRICT=False,
     )
     parts = urlsplit(settings.public_url or "")
-    if parts.hostname:
-        shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        app.config["TRUSTED_HOSTS"] = [shown, *_LOOPBACK]
     hops = settings.proxy_hops
     if parts.path:
         app.wsgi_app = Prefix(app.wsgi_app, parts.path)  # type: ignore[method-assign]
@@ -69,6 +66,7 @@ def protect(app: Flask, settings: HostSettings) -> None:
 
     @app.before_request
     def _guard() -> AnyResponse | None:
+        refuse_unknown_host(settings)
         if request.method not in _SAFE:
             refuse_foreign(settings)
             return None
@@ -103,6 +101,20 @@ class Prefix:
         return self._app(environ, start_response)
 
 
+def refuse_unknown_host(settings: HostSettings) -> None:
+    """Answer 400 to a Host that is neither the public URL's nor a name of this machine.
+
+    Not by TRUSTED_HOSTS: werkzeug 3.1 cannot trust an IPv6 address, ``[::1]`` included, and
+    leaves nothing to render a page with.
+    """
+    public = urlsplit(settings.public_url or "").hostname
+    if public and urlsplit(f"//{request.host}").hostname not in {public, *_LOOPBACK}:
+        abort(
+            400,
+            f"This site does not answer under that name. Its address is {settings.public_url}",
+        )
+
+
 def refuse_foreign(settings: HostSettings) -> None:
     """Answer 403 where the browser says that another site sends this request.
 
@@ -128,14 +140,13 @@ def canonical(settings: HostSettings) -> AnyResponse | None:
     under one name would end under the other, as a stranger.
     """
     public = urlsplit(settings.public_url or "")
-    if public.hostname not in ("localhost", "127.0.0.1", "::1") or request.method != "GET":
+    if public.hostname not in _LOOPBACK or request.method != "GET":
         return None
     if request.endpoint == HEALTH or request.endpoint in STATIC_ENDPOINTS:
         return None
     asked = urlsplit(f"//{request.host}")
     same_port = (asked.port or 80) == (public.port or 80)
-    loopback = asked.hostname in ("localhost", "127.0.0.1", "::1")
-    if asked.hostname == public.hostname or not loopback or not same_port:
+    if asked.hostname == public.hostname or not same_port:
         return None
     if "text/html" not in request.headers.get("Accept", ""):
         return None

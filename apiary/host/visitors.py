@@ -61,7 +61,7 @@ def unauthorized() -> Response:
 
 
 def _is_file() -> bool:
-    return request.endpoint is None or request.endpoint in edge.STATIC_ENDPOINTS
+    return request.endpoint in edge.STATIC_ENDPOINTS
 
 
 def _open_database() -> None:
@@ -84,7 +84,8 @@ def _find_visitor() -> Response | None:
         return None
     found = person()
     if request.method in _SAFE:
-        if found is None:
+        # An address that does not exist makes no guests.
+        if found is None and request.endpoint is not None:
             _welcome()
         return None
     if request.endpoint in _DOORS:

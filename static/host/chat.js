@@ -37,6 +37,7 @@ const models = picker(main.dataset.models, pick);
 const can = {
   settings: main.dataset.settings,
   signIn: main.dataset.signIn,
+  credits: (provider) => main.getAttribute(`data-credits-${provider}`) ?? "",
   retry: () => retry(),
   pickModel: () => openPicker(true),
   showPanel: () => showPanel(),

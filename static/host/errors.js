@@ -5,7 +5,7 @@ const LABELS = {
   connect: "Connect",
   reconnect: "Reconnect",
   credits: "Add credits",
-  provider: "Open its settings",
+  provider: "Open settings",
   settings: "Open settings",
   pick_model: "Pick another model",
   retry: "Try again",
@@ -19,7 +19,7 @@ const WAIT = 20; // seconds, where the server does not say
 /**
  * @param {HTMLElement} box the .trouble of an answer
  * @param {{code, message, action, retry_after?, provider?, url?}} error
- * @param {{retry, pickModel, showPanel: () => void, settings, signIn: string}} can
+ * @param {{retry, pickModel, showPanel: () => void, credits: (provider) => string, settings, signIn: string}} can
  */
 export function showError(box, error, can) {
   box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
@@ -43,7 +43,10 @@ function control(error, can) {
     case "connect":
     case "reconnect":
       return IN_PLACE.has(provider) ? button(action, can.showPanel) : link(action, settings);
-    case "credits":
+    case "credits": {
+      const url = error.url || can.credits(provider);
+      return url ? link(action, url, true) : link(action, settings);
+    }
     case "provider":
       return error.url ? link(action, error.url, true) : link(action, settings);
     case "settings":

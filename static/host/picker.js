@@ -128,7 +128,10 @@ export function picker(url, onPick) {
     else if (event.key === "ArrowUp") move(event, at > 0 ? picks[at - 1] : search);
     else if (event.key === "ArrowRight" && row) move(event, row.lastChild);
     else if (event.key === "ArrowLeft" && row) move(event, row.firstChild);
-    else if (event.key === "Enter" && event.target === search) {
+    else if (event.key === "Escape") {
+      event.preventDefault(); // a search field would only empty itself
+      dialog.close();
+    } else if (event.key === "Enter" && event.target === search) {
       event.preventDefault();
       picks[0]?.click();
     } else if (row && event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey) {

@@ -1,0 +1,325 @@
+"""The renderer of answers, in a real browser under the real policy, against hostile markdown."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, send_from_directory
+from playwright.sync_api import Page
+
+from apiary import STATIC
+from apiary.host import edge
+from tests.servers import serve
+
+_CORPUS = (Path(__file__).parents[1] / "corpora" / "xss.md").read_text(encoding="utf-8")
+PAYLOADS = [part.strip("\n") for part in _CORPUS.split("\n%%%%\n")[1:]]
+
+_HARNESS = """
+import { render, streamInto } from "./static/markdown.js";
+import { Parser } from "./static/sse.js";
+
+window.violations = [];
+window.executed = [];
+addEventListener("securitypolicyviolation", (e) =>
+  violations.push(`${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+for (const name of ["alert", "confirm", "prompt"]) window[name] = (x) => executed.push(String(x));
+
+const LISTS = {
+  p: [], br: [], hr: [], h3: [], h4: [], h5: [], h6: [], ul: [], ol: ["start"], li: [],
+  blockquote: [], strong: [], em: [], del: [], table: [], thead: [], tbody: [], tr: [],
+  th: ["align"], td: ["align"], code: ["data-lang"], pre: ["tabindex"],
+  a: ["href", "title", "rel", "target"],
+  span: ["class"], div: ["class", "tabindex", "role", "aria-label", "data-code"],
+  button: ["type", "class", "data-action"],
+};
+const CLASSES = /^(code|code-head|table|host|mini|hljs-[a-z_-]+( [a-z_]+)*|language-[a-z]+)$/;
+
+window.audit = (root) => {
+  const wrong = [];
+  for (const el of root.querySelectorAll("*")) {
+    const allowed = LISTS[el.localName];
+    if (!allowed || el.namespaceURI !== "http://www.w3.org/1999/xhtml") wrong.push(el.outerHTML);
+    for (const { name, value } of el.attributes) {
+      if (!allowed?.includes(name)) wrong.push(`${name} in ${el.outerHTML}`);
+      if (name === "class" && !CLASSES.test(value)) wrong.push(`class ${value}`);
+    }
+    if (el.localName === "button" && el.dataset.action !== "copy-code") wrong.push(el.outerHTML);
+    if (el.localName === "a") {
+      const hrefs = [el.protocol, el.getAttribute("href")];
+      const fine = hrefs.every((href) => /^(https?|mailto):/i.test(href));
+      const tame = el.rel === "noopener noreferrer nofollow" && el.target === "_blank";
+      if (!fine || !tame) wrong.push(el.outerHTML);
+    }
+  }
+  return wrong;
+};
+const place = () => document.body.appendChild(document.createElement("div"));
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+window.once = (text) => {
+  const el = place();
+  el.append(render(text));
+  return el;
+};
+/** Every piece gets time to be painted before the next one comes. */
+window.streamed = async (pieces, check) => {
+  const el = place();
+  const writer = streamInto(el);
+  const wrong = [];
+  for (const piece of pieces) {
+    writer.add(piece);
+    await pause(120);
+    wrong.push(...audit(el));
+  }
+  writer.end();
+  wrong.push(...audit(el));
+  if (!check) el.remove();
+  return check ? el : wrong;
+};
+window.settled = () => pause(400);
+window.lookAt = (el) => el.innerHTML;
+window.render = render;
+window.Parser = Parser;
+window.ready = true;
+"""
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>x</title><body>'
+    '<script type="module" src="harness.js"></script>'
+)
+
+
+def _app() -> Flask:
+    app = Flask(__name__, static_folder=str(STATIC / "host"), static_url_path="/static")
+
+    @app.get("/")
+    def index() -> str:
+        return _PAGE
+
+    @app.get("/harness.js")
+    def harness() -> Response:
+        return Response(_HARNESS, mimetype="text/javascript")
+
+    @app.get("/vendor/<path:name>")
+    def vendor(name: str) -> Response:
+        return send_from_directory(STATIC / "vendor", name)
+
+    @app.after_request
+    def policy(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = edge.POLICY
+        return response
+
+    return app
+
+
+@pytest.fixture
+def ground(page: Page) -> Iterator[Page]:
+    """An empty page with the renderer at hand; nothing may run on it or break its policy."""
+    with serve(_app()) as url:
+        page.goto(url)
+        page.wait_for_function("window.ready")
+        yield page
+        page.evaluate("settled()")
+        assert page.evaluate("[executed, violations, window.pwned ?? null]") == [[], [], None]
+        page.goto("about:blank")
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(PAYLOADS) >= 60
+    assert len(set(PAYLOADS)) == len(PAYLOADS)
+
+
+def test_nothing_hostile_comes_through_whole(ground: Page) -> None:
+    wrong = ground.evaluate(
+        "texts => texts.map(text => [text, audit(once(text))]).filter(([, w]) => w.length)",
+        PAYLOADS,
+    )
+    assert wrong == []
+
+
+def test_nothing_hostile_comes_through_after_a_click(ground: Page) -> None:
+    """Whatever can be clicked or focused is, with navigation held back."""
+    ground.evaluate(
+        """texts => {
+          addEventListener("click", (event) => event.preventDefault());
+          for (const text of texts) {
+            for (const el of once(text).querySelectorAll("*")) {
+              el.click();
+              el.focus?.();
+              el.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
+            }
+          }
+        }""",
+        PAYLOADS,
+    )
+
+
+@pytest.mark.parametrize("start", range(0, len(PAYLOADS), 26))
+def test_nothing_hostile_comes_through_in_two_pieces(ground: Page, start: int) -> None:
+    """Cut at every character; the halves are painted one after the other."""
+    wrong = ground.evaluate(
+        """async texts => {
+          const runs = texts.flatMap(text =>
+            [...text].map((_, at) => streamed([text.slice(0, at + 1), text.slice(at + 1)])));
+          return (await Promise.all(runs)).flat();
+        }""",
+        PAYLOADS[start : start + 26],
+    )
+    assert wrong == []
+
+
+def test_nothing_hostile_comes_through_in_small_pieces(ground: Page) -> None:
+    """Seven characters at a time, with text before and behind."""
+    wrong = ground.evaluate(
+        """async texts => {
+          const runs = texts.map(text => streamed(
+            `Before.\\n\\n${text}\\n\\nBehind **this**.`.match(/[^]{1,7}/g)));
+          return (await Promise.all(runs)).flat();
+        }""",
+        PAYLOADS,
+    )
+    assert wrong == []
+
+
+def test_raw_html_is_shown_as_text(ground: Page) -> None:
+    text = 'Text with <b onclick="x()">raw</b> HTML.\n\n<script>alert(1)</script>'
+    assert ground.evaluate("text => once(text).innerText", text).split() == text.split()
+
+
+def test_images_become_links_that_say_where_they_lead(ground: Page) -> None:
+    found = ground.evaluate(
+        "() => once('![A bee](https://evil.example/a.png?x=1)').innerHTML",
+    )
+    assert "<img" not in found
+    assert "A bee" in found and "(evil.example)" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[https://good.example](https://evil.example/x)", "https://good.example (evil.example)"),
+        ("[x](https://good.example@evil.example/)", "x (evil.example)"),
+        ("[mail](mailto:me@example.org)", "mail (me@example.org)"),
+        ("https://example.org/a", "https://example.org/a"),
+        ("[relative](/settings/)", "relative"),
+    ],
+)
+def test_a_link_says_its_host(ground: Page, text: str, said: str) -> None:
+    assert ground.evaluate("text => once(text).innerText.trim()", text) == said
+
+
+def test_headings_stay_below_those_of_the_page(ground: Page) -> None:
+    tags = ground.evaluate(
+        "() => [...once('# a\\n\\n## b\\n\\n### c\\n\\n#### d').children].map(e => e.localName)"
+    )
+    assert tags == ["h3", "h3", "h3", "h4"]
+
+
+SAMPLES = [
+    "plain",
+    "a\n\nb\n\nc",
+    "# one\n\n## two\n\nthree\n===",
+    "*a* **b** ***c*** ~~d~~ `e` snake_case_name arr[0]",
+    "- a\n- b\n\n  more\n- c\n  - d\n    1. e\n\nend",
+    "1. a\n2. b\n\n3. c",
+    "7. seven\n8. eight",
+    "- [ ] open\n- [x] done",
+    "> quote\nlazy\n\n> > nested",
+    "```python\ndef f(x):\n    return 'y'  # z\n```\n\nafter",
+    "~~~\ntilde\n~~~",
+    "- item\n\n  ```js\n  const a = 1;\n  ```\n\n- next",
+    "```\nnever closed\n\n- x",
+    "    indented\n\n    code",
+    "| a | b |\n|:-:|--:|\n| 1 | 2 |\n| 3 | 4 |\n\nafter",
+    "[ref][r] and [later][s]\n\n[r]: https://a.example 'T'\n\ntext\n\n[s]: https://b.example",
+    "line  \nbreak\\\nbreak",
+    "&amp; &copy; &lt;b&gt;",
+    "---\n\n***\n\n___",
+    "<div>\n\n**bold**\n\n</div>",
+    "https://a.example, www.b.example and <me@c.example>",
+    "windows\r\n\r\nline ends\r\n\r\n```\r\ncode\r\n```\r\n",
+    "zwölf 🐝 ‮rtl‬ 日本語",
+]
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_stream_ends_as_the_whole_text_is_rendered(ground: Page, size: int) -> None:
+    pairs = ground.evaluate(
+        """async ([texts, size]) => {
+          const pieces = (text) => text.match(new RegExp(`[^]{1,${size}}`, "g"));
+          const runs = await Promise.all(texts.map(text => streamed(pieces(text).slice(0, 40)
+            .concat(pieces(text).slice(40).join("") || []), true)));
+          const whole = texts.map(text => once(text));
+          await settled();
+          return texts.map((text, n) => [text, lookAt(runs[n]), lookAt(whole[n])]);
+        }""",
+        [SAMPLES, size],
+    )
+    for text, streamed, whole in pairs:
+        assert streamed == whole, text
+
+
+def _long_answer() -> str:
+    part = (
+        "## Part\n\nSome *words* with `code`, a [link](https://example.org/x) and more words.\n\n"
+        "- one\n- two\n  - three\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
+        "```python\nfor n in range(10):\n    print(f'{n} bees')\n```\n\n"
+    )
+    return (part * 100)[:16_000]
+
+
+def test_a_long_answer_renders_fast(ground: Page) -> None:
+    """16,000 characters; 120 ms on two cores at first use, the limit leaves room for slow machines."""
+    spent = ground.evaluate(
+        "text => { const t = performance.now(); once(text); return performance.now() - t }",
+        _long_answer(),
+    )
+    assert spent < 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> " * 5_000,
+        "[" * 20_000,
+        "*a " * 10_000,
+        "`" * 9_999 + "x",
+        "- " * 3_000,
+        "<" * 20_000,
+        "![" * 10_000,
+        "|" * 10_000 + "\n" + "|-" * 5_000,
+    ],
+    ids=lambda text: text[:3],
+)
+def test_nobody_can_freeze_the_page(ground: Page, text: str) -> None:
+    spent = ground.evaluate(
+        "text => { const t = performance.now(); once(text); return performance.now() - t }", text
+    )
+    assert spent < 2000
+
+
+def _parse(page: Page, pieces: list[str]) -> Any:
+    return page.evaluate(
+        "pieces => { const p = new Parser(); return pieces.flatMap(piece => p.push(piece)) }",
+        pieces,
+    )
+
+
+_STREAM = (
+    ': open\n\nid: 1\nevent: delta\ndata: {"text":"a"}\n\n'
+    ":comment\nid: 2\r\nevent: delta\r\ndata: one\r\ndata:two\r\n\r\n"
+    "data\n\nretry: 5\nid: 3\rdata:  x\r\rdata: cut"
+)
+_EVENTS = [
+    {"id": "1", "event": "delta", "data": '{"text":"a"}'},
+    {"id": "2", "event": "delta", "data": "one\ntwo"},
+    {"id": "2", "event": "message", "data": ""},
+    {"id": "3", "event": "message", "data": " x"},
+]
+
+
+def test_events_are_read_wherever_the_network_cuts_them(ground: Page) -> None:
+    assert _parse(ground, [_STREAM]) == _EVENTS
+    assert _parse(ground, list(_STREAM)) == _EVENTS
+    for at in range(len(_STREAM)):
+        assert _parse(ground, [_STREAM[:at], _STREAM[at:]]) == _EVENTS

@@ -213,7 +213,8 @@ function showPanel(sentence = "Connect again to go on.") {
   panel.hidden = false;
   $("connect-title").textContent = sentence;
   $("kept-hint").hidden = !waiting;
-  panel.scrollIntoView({ block: "nearest" });
+  scroll.release();
+  panel.scrollIntoView({ block: "start" });
   panel.focus({ preventScroll: true });
   // The card may have been drawn before the key died: all cards of this browser look again.
   const channel = new BroadcastChannel("apiary-connection");

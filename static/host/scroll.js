@@ -30,5 +30,7 @@ export function followEnd(content, jump) {
     show();
   };
   jump.addEventListener("click", pin);
-  return { pin };
+  /** Something else than the end is to be seen. */
+  const release = () => (pinned = false);
+  return { pin, release };
 }

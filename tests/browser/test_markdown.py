@@ -269,7 +269,7 @@ def _long_answer() -> str:
 
 
 def test_a_long_answer_renders_fast(ground: Page) -> None:
-    """16,000 characters; 120 ms on two cores at first use, the limit leaves room for slow machines."""
+    """16,000 characters; 120 ms on two cores; the limit leaves room for slow ones."""
     spent = ground.evaluate(
         "text => { const t = performance.now(); once(text); return performance.now() - t }",
         _long_answer(),

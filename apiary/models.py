@@ -45,6 +45,8 @@ class StoredConnection(_Table):
     checked = peewee.DoubleField(default=0)
     #: Unix seconds.
     since = peewee.DoubleField()
+    #: After a disconnect: the provider had refused the key before, so nothing is left there.
+    refused = peewee.BooleanField(default=False)
 
     class Meta:
         table_name = "apiary_connection"
@@ -64,7 +66,7 @@ class StoredFlow(_Table):
     browser = peewee.CharField()
     #: S256 of the verifier in the browser's cookie.
     challenge = peewee.CharField()
-    #: "popup" or "page".
+    #: "popup", "page" or "code".
     display = peewee.CharField()
     #: Where the full-page way leads back to: "settings" or "home".
     back = peewee.CharField()

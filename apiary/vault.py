@@ -40,6 +40,8 @@ class Connection:
     facts: Facts
     #: When the provider last told the facts, None when it never did.
     checked: datetime | None
+    #: Of what is left after a disconnect: the provider had refused the key before.
+    refused: bool = False
 
     @property
     def identity(self) -> str:
@@ -110,6 +112,7 @@ class Vault:
             "facts": _dump(facts),
             "checked": now if facts.known else 0,
             "since": now,
+            "refused": False,
         }
         insert = Row.insert(owner=owner, provider=provider.name, version=1, **values)
         insert.on_conflict(
@@ -163,7 +166,13 @@ class Vault:
         """
         changed = (
             Row.update(
-                state="none", kid=None, iv=None, sealed=None, facts="{}", version=Row.version + 1
+                state="none",
+                refused=Row.state == "rejected",
+                kid=None,
+                iv=None,
+                sealed=None,
+                facts="{}",
+                version=Row.version + 1,
             )
             .where(Row.owner == owner, Row.provider == provider, Row.state != "none")
             .execute()
@@ -226,6 +235,7 @@ class Vault:
             since=datetime.fromtimestamp(row.since, UTC),
             facts=_load(row.facts),
             checked=datetime.fromtimestamp(row.checked, UTC) if row.checked else None,
+            refused=row.refused,
         )
 
 

@@ -1,5 +1,6 @@
 """The chat app that self-hosters run: a host of the plug-in like any other."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     environment.check_names(set(values) - environment.FOR_TESTS, "the settings")
     instance = Path(values.get("APIARY_INSTANCE_PATH") or "instance").absolute()
     settings = HostSettings.from_mapping(values, instance)
+    # It would write every address that is asked, with all that stands in it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     app = Flask(
         "apiary.host",
         instance_path=str(instance),

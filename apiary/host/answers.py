@@ -12,11 +12,18 @@ KEPT = 60.0
 LONGEST = 15 * 60.0
 LARGEST = 2 * 1024 * 1024
 MOST_PER_OWNER = 3
+MOST_READERS = 4
 MOST = 200
 
 
 class Closable(Protocol):
     def close(self) -> None: ...
+
+
+def encode(number: int, kind: str, data: dict[str, Any]) -> bytes:
+    """One event on the wire. JSON has no line break in it, so one data line holds it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode()
 
 
 class Answer:
@@ -32,9 +39,11 @@ class Answer:
         self.began = time.monotonic()
         #: When the last event was appended, by the monotonic clock; None while it runs.
         self.ended: float | None = None
-        self.size = 0
+        #: Bytes of text so far, and how many of them are saved.
+        self.size = self.saved = 0
         self._texts: dict[str, list[str]] = {"delta": [], "reasoning": []}
         self._claimed = False
+        self._readers: list[object] = []
         self._events: list[bytes] = []
         self._changed = threading.Condition()
         self._upstream: Closable | None = None
@@ -73,10 +82,7 @@ class Answer:
             self.ended = time.monotonic()
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
-        # JSON has no line break in it, so one data line holds it whatever the text is.
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        number = len(self._events) + 1
-        self._events.append(f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode())
+        self._events.append(encode(len(self._events) + 1, kind, data))
         self._changed.notify_all()
 
     def attach(self, upstream: Closable) -> None:
@@ -95,20 +101,35 @@ class Answer:
             upstream.close()
 
     def follow(self, after: int = 0) -> Iterator[bytes]:
-        """The events behind number ``after``, as they come; what is queued goes in one write."""
+        """The events behind number ``after``, as they come; what is queued goes in one write.
+
+        Of more than a few readers of one answer the one that came first is sent away.
+        """
+        me = object()
+        with self._changed:
+            self._readers = [*self._readers[1 - MOST_READERS :], me]
+            self._changed.notify_all()
         # A first byte at once: the browser sees the headers, and proxies open the way.
         yield b": open\n\n"
         at = max(0, after)
         while True:
             with self._changed:
-                if len(self._events) <= at and self.ended is None:
+                if len(self._events) <= at and self.ended is None and me in self._readers:
                     self._changed.wait(HEARTBEAT)
+                if me not in self._readers:
+                    return
                 batch = self._events[at:]
                 over = self.ended is not None
             at += len(batch)
             yield b"".join(batch) or b": still here\n\n"
             if over:
                 return
+
+    def send_away(self) -> None:
+        """End all readers; the answer goes on. Who may still read will come back."""
+        with self._changed:
+            self._readers.clear()
+            self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the answer has ended; False when it did not in that time."""

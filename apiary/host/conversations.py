@@ -88,6 +88,12 @@ def is_running(row: Message) -> bool:
     return row.state == "streaming" and row.saved > time.time() - LEASE
 
 
+def running(conversation: Conversation) -> Message | None:
+    """The answer that some process is writing here."""
+    rows = messages(conversation)
+    return rows[-1] if rows and is_running(rows[-1]) else None
+
+
 def is_dead(row: Message) -> bool:
     return row.state == "streaming" and not is_running(row)
 

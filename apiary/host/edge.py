@@ -108,10 +108,14 @@ def refuse_unknown_host(settings: HostSettings) -> None:
     leaves nothing to render a page with.
     """
     public = urlsplit(settings.public_url or "").hostname
-    if public and urlsplit(f"//{request.host}").hostname not in {public, *_LOOPBACK}:
+    if not public or request.endpoint == HEALTH:
+        # Health checks come by whatever address the machine has.
+        return
+    if urlsplit(f"//{request.host}").hostname not in {public, *_LOOPBACK}:
         abort(
             400,
-            f"This site does not answer under that name. Its address is {settings.public_url}",
+            f"This site does not answer under that name. Its address is {settings.public_url} ."
+            " A reverse proxy in front of it has to pass on the Host header.",
         )
 
 

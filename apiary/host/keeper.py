@@ -1,24 +1,20 @@
 """One thread that looks after the running answers while there are any."""
 
-import logging
 import threading
 import time
 
-import peewee
 from flask import Flask
 
-from apiary import ApiaryError, database
+from apiary import ApiaryError
 
 from . import answers, writer
 from .answers import Answer, Answers
-from .tables import Message
 
-_log = logging.getLogger(__name__)
 _EVERY = 5.0
 
 
 class Keeper:
-    """Gives signs of life for answers whose provider is silent, and ends those that last too long.
+    """Saves answers whose provider is silent just now, and ends those that last too long.
 
     Other processes, and this one after a crash, take an answer without signs of life for dead.
     """
@@ -54,10 +50,5 @@ class Keeper:
             if answer.began < oldest:
                 writer.fail(answer, ApiaryError("The answer took too long and was ended here."))
                 answer.cut()
-        try:
-            with database.connection_context():
-                Message.update(saved=time.time()).where(
-                    Message.id.in_([a.message_id for a in running]), Message.state == "streaming"
-                ).execute()
-        except peewee.PeeweeException:
-            _log.warning("The running answers could not be marked as alive", exc_info=True)
+            else:
+                writer.save(answer)

@@ -19,9 +19,9 @@ class Rule:
 
 
 SIGN_IN_NAME = Rule("sign-in-name", 10, 300)
-SIGN_IN_ADDRESS = Rule("sign-in-address", 60, 300)
-SIGN_UP_ADDRESS = Rule("sign-up-address", 20, 3600)
-GUEST_ADDRESS = Rule("guest-address", 120, 3600)
+SIGN_IN_ADDRESS = Rule("sign-in-address", 200, 300)
+SIGN_UP_ADDRESS = Rule("sign-up-address", 60, 3600)
+GUEST_ADDRESS = Rule("guest-address", 600, 3600)
 
 
 class TooOften(Exception):

@@ -106,6 +106,12 @@ def stop(conversation: Conversation) -> None:
     answer = here().answers.running(conversation.id)
     if answer is not None:
         stop_answer(answer)
+        return
+    # Another process may be writing it: that one sees the row's state with its next save.
+    now = time.time()
+    Message.update(state="stopped", finish_reason="stopped", finished=now).where(
+        Message.conversation == conversation.id, Message.state == "streaming"
+    ).execute()
 
 
 def stop_answer(answer: Answer) -> None:
@@ -231,8 +237,14 @@ def _write(
         ).where(Conversation.id == conversation.id).execute()
 
 
-def _start(answer: Answer, order: writer.Order) -> None:
+def this_app() -> Flask:
+    """The app itself, for a thread or a stream that outlives the request."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
+
+
+def _start(answer: Answer, order: writer.Order) -> None:
+    app = this_app()
     threading.Thread(
         target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
     ).start()

@@ -141,12 +141,24 @@ def _ask(answer: Answer, order: Order) -> None:
 
 
 def save(answer: Answer) -> None:
-    """Save what there is so far; a failure is noted and tried again with the next save."""
+    """Save what there is so far, and give a sign of life.
+
+    Where the row is no longer running, another process has stopped it: then it ends here too.
+    A failure is noted and tried again with the next save.
+    """
+    size = answer.size
+    texts = {} if size == answer.saved else _texts(answer)
     try:
         with database.connection_context():
-            _update(answer, saved=time.time())
+            there = _update(answer, saved=time.time(), **texts)
     except peewee.PeeweeException:
         _log.warning("An answer could not be saved for now", exc_info=True)
+        return
+    answer.saved = size
+    if not there and answer.claim():
+        done = {"message_id": answer.message_id, "finish_reason": "stopped"}
+        answer.end("done", done)
+        answer.cut()
 
 
 def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> None:
@@ -198,7 +210,7 @@ def _save_last(
         # In the request that stops an answer the connection is open already and stays open.
         opened = database.connect(reuse_if_open=True)
         try:
-            _update(answer, state=state, saved=now, finished=now, **values)
+            _update(answer, state=state, saved=now, finished=now, **_texts(answer), **values)
             if give_back is not None:
                 allowance.give_back(answer.owner, give_back)
         finally:
@@ -215,8 +227,15 @@ def _save_last(
     return None
 
 
-def _update(answer: Answer, **values: Any) -> None:
+def _texts(answer: Answer) -> dict[str, Any]:
+    return {"text": answer.text, "reasoning": answer.reasoning}
+
+
+def _update(answer: Answer, **values: Any) -> int:
     # Only while it runs: a save that comes late must not undo the end.
-    Message.update(text=answer.text, reasoning=answer.reasoning, **values).where(
-        Message.id == answer.message_id, Message.state == "streaming"
-    ).execute()
+    changed: int = (
+        Message.update(**values)
+        .where(Message.id == answer.message_id, Message.state == "streaming")
+        .execute()
+    )
+    return changed

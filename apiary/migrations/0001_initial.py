@@ -23,6 +23,7 @@ def up(migrator: Any, db: peewee.Database) -> None:
         facts = peewee.TextField()
         checked = peewee.DoubleField()
         since = peewee.DoubleField()
+        refused = peewee.BooleanField()
 
         class Meta:
             database = db

@@ -51,11 +51,11 @@ class AuthServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A flow that has begun. ``flow`` and ``verifier`` are for this browser's cookie only."""
+    """A flow that has begun. The verifier is for this browser's cookie only."""
 
-    flow: str
     verifier: str
-    callback: str
+    #: Where the server leads back to, None where it shows the code.
+    callback: str | None
     url: str
 
 
@@ -104,12 +104,13 @@ class Connect:
         display: str,
         back: str,
         limit: str,
-        callback: Callable[[str], str],
+        callback: Callable[[str], str] | None,
     ) -> Started:
         """Begin a flow.
 
         :param browser: a mark of this browser and this login in it.
-        :param callback: makes the callback address for a flow id.
+        :param callback: makes the callback address for a flow id; None where the server shall
+            show the code for copying.
         :param limit: what the key may spend in USD, as :func:`read_limit` returns it.
         :raises AttemptUsed: the attempt has ended already.
         """
@@ -124,17 +125,17 @@ class Connect:
             display=display,
             back=back,
         )
-        address = callback(flow)
+        address = callback(flow) if callback else None
         url = self.servers[provider].authorize_url(address, challenge, limit)
-        return Started(flow, verifier, address, url)
+        return Started(verifier, address, url)
 
-    def finish(self, flow: Flow, secret_id: str, verifier: str, answer: Answer) -> None:
+    def finish(self, flow: Flow, verifier: str, answer: Answer) -> None:
         """Use the flow up and exchange the code; the flow's row tells how it ended.
 
         The caller has made sure that this owner's browser began the flow. It is taken before
         anything is dialled, so that a second callback finds it gone.
         """
-        if not flows.take(secret_id):
+        if not flows.take(flow):
             return
         server = self.servers[flow.provider]
         if answer.error or not answer.code:

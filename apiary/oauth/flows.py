@@ -49,6 +49,7 @@ _SENTENCES = {
 class Flow:
     """A flow as its owner may see it; ``expires_in`` is in whole seconds."""
 
+    id: int
     attempt: str
     owner: str
     provider: str
@@ -146,13 +147,13 @@ def latest(owner: str, browser: str, provider: str) -> Flow | None:
     return _seen(query.first())
 
 
-def take(flow: str) -> bool:
+def take(flow: Flow) -> bool:
     """Use the flow up, before anything is dialled. True for exactly one caller, in time."""
     now = time.time()
     return bool(
         Row.update(state="exchanging", taken=now)
         .where(
-            Row.flow_sha256 == _hash(flow),
+            Row.id == flow.id,
             Row.state == "waiting",
             Row.started.between(now - LIFETIME, now + 5),
         )
@@ -270,6 +271,7 @@ def _seen(row: Row | None) -> Flow | None:
     if row.held_sealed is not None:
         sealed = Sealed(row.held_kid or "", bytes(row.held_iv or b""), bytes(row.held_sealed))
     return Flow(
+        id=row.id,
         attempt=row.attempt,
         owner=row.owner,
         provider=row.provider,

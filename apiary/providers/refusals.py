@@ -78,7 +78,7 @@ def detail(data: Any) -> Detail:
         return Detail(error)
     if not isinstance(error, Mapping):
         return Detail()
-    words = {error.get(name) for name in ("code", "type", "error_type", "status")}
+    words = [error.get(name) for name in ("code", "type", "error_type", "status")]
     message = error.get("message") or error.get("detail") or error.get("msg")
     wait = None
     status = _status(error.get("code"))
@@ -86,7 +86,7 @@ def detail(data: Any) -> Detail:
         status = _status(error.get("http_status"))
     for inner in (error.get("metadata"), error.get("availability")):
         if isinstance(inner, Mapping):
-            words |= {inner.get(name) for name in ("error_type", "code")}
+            words += [inner.get(name) for name in ("error_type", "code")]
             wait = seconds(str(inner.get("retry_after", ""))) if wait is None else wait
     known = frozenset(word.lower() for word in words if isinstance(word, str) and len(word) < 80)
     if status is None:

@@ -12,7 +12,7 @@ from .. import db as db
 from .._assets import STATIC, TEMPLATES
 from ..oauth.connect import AuthServer
 from ..state import current
-from . import connect, guards, settings
+from . import connect, guards, settings, ways
 from .cards import card
 
 
@@ -53,6 +53,10 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
         pages.add_url_rule(
             f"{who}/flows/<attempt>/replace", "replace", connect.replace, methods=post
         )
+        pages.add_url_rule(
+            f"{who}/flows/<attempt>/code", "paste_code", ways.paste_code, methods=post
+        )
+        pages.add_url_rule(f"{who}/ways", "ways", ways.ways)
         pages.add_url_rule(f"{who}/done/<attempt>", "done", connect.done)
         pages.add_url_rule(f"{who}/trouble/<reason>", "trouble", connect.trouble)
     return pages

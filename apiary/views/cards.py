@@ -1,5 +1,6 @@
 """What a card shows: one provider and the owner's connection to it, as plain values."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,8 +13,8 @@ from ..providers.base import Provider
 from ..state import current
 from ..vault import Connection
 
-#: How long the outcome of a failed flow is told again on a page that is loaded anew, in seconds.
-_TOLD = 900
+#: How long the outcome of a flow is told again on a page that is loaded anew, in seconds.
+_TOLD = {"cancelled": 20, "lost": 3600, "failed": 900, "denied": 900, "expired": 900}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Card:
     can_connect: bool
     #: One sentence about what happened last, "" when there is nothing to say.
     notice: str = ""
+    #: Where the notice's own link leads, "" without one.
+    notice_url: str = ""
     #: The flow whose key of another account waits for an answer.
     question: Flow | None = None
 
@@ -69,6 +72,16 @@ class Card:
         return self.provider.key_page(connection.key_sha256) or self.provider.keys_url
 
     @property
+    def receipt(self) -> str:
+        """After a disconnect: what is left at the provider."""
+        if self.connection is None or self.connection.refused or not self.key_page:
+            return ""
+        return (
+            "Our copy is deleted and your conversations stay. The key itself still exists; whether"
+            " it is revoked cannot be checked from here any more."
+        )
+
+    @property
     def how(self) -> str:
         return {"oauth": "Connect", "key": "pasted key"}.get(self.source, "")
 
@@ -109,6 +122,8 @@ class Card:
             "share": self.share,
             "status": self.status,
             "notice": self.notice,
+            "notice_url": self.notice_url,
+            "receipt": self.receipt,
             "key_page": self.key_page,
             "question": self.question_text,
             "question_attempt": self.question.attempt if self.question else None,
@@ -124,9 +139,13 @@ def card(owner: str, provider: Provider, browser: str | None = None, notice: str
     connection = state.vault.last(owner, provider.name)
     can_connect = provider.name in state.connect.servers
     question = flows.held(owner, provider.name) if can_connect else None
+    url = ""
     if not notice and can_connect and browser:
-        notice = _outcome(flows.latest(owner, browser, provider.name), connection)
-    return Card(provider, connection, can_connect, notice, question)
+        flow = flows.latest(owner, browser, provider.name)
+        notice = _outcome(flow, connection)
+        # The key that may exist can be deleted by its owner only, and only there.
+        url = provider.keys_url if notice and flow and flow.state == "lost" else ""
+    return Card(provider, connection, can_connect, notice, url, question)
 
 
 def cards(owner: str, browser: str | None = None) -> list[Card]:
@@ -136,14 +155,9 @@ def cards(owner: str, browser: str | None = None) -> list[Card]:
 
 def _outcome(flow: Flow | None, connection: Connection | None) -> str:
     """What is worth telling again about the last flow: only what failed, and not for ever."""
-    import time
-
-    if flow is None or flow.state in {"waiting", "exchanging", "connected", "superseded"}:
+    if flow is None or time.time() - flow.ended > _TOLD.get(flow.state, 0):
         return ""
-    if time.time() - flow.ended > _TOLD:
-        return ""
-    newer = connection and connection.state == "connected"
-    if newer and connection and connection.since.timestamp() > flow.started:
+    if connection and connection.state == "connected" and connection.since.timestamp() > flow.ended:
         return ""
     return flow.message
 

@@ -1,6 +1,6 @@
 """The Connect pages: the start in the popup, the callback, the status and the last page."""
 
-import re
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,52 +22,10 @@ from ..oauth import flows, pkce
 from ..oauth.connect import Answer, other_account, read_limit
 from ..oauth.flows import Flow
 from ..state import current
+from . import pages
 from .cards import card
 from .forms import ConnectForm
-from .guards import CSP_QUIET, browser, is_navigation, owner, wants_json
-
-COOKIE = "apiary_flow"
-_ATTEMPT = re.compile(r"[A-Za-z0-9_-]{16,64}")
-
-#: Endings that have no flow of this browser's to show. Each has a clean address.
-PROBLEMS = {
-    "unknown": (
-        "This link is not valid any more",
-        "It was used already, or it is too old. Nothing was saved. Go back to the settings and"
-        " press Connect again.",
-    ),
-    "other-browser": (
-        "This was started in another browser",
-        "Nothing was saved. Go back to the browser where you pressed Connect, or start again"
-        " here. If this is the same browser, it did not send its cookie: allow cookies for this"
-        " site.",
-    ),
-    "other-account": (
-        "You changed account while connecting",
-        "Connect was pressed by another account of this site than the one signed in now."
-        " Nothing was saved. Start again from the settings.",
-    ),
-    "signed-out": (
-        "You were signed out while connecting",
-        "Nothing was saved. Sign in and press Connect again.",
-    ),
-    "used": (
-        "This attempt has ended already",
-        "It was cancelled, or it is an old page. Nothing was saved. Go back to the settings and"
-        " press Connect again.",
-    ),
-    "address": (
-        "Connect is not possible from this address",
-        "This site's own address is not known. Its operator has to set APIARY_PUBLIC_URL to the"
-        " address that browsers see. Nothing was saved; you can still paste a key of another"
-        " provider.",
-    ),
-    "limit": (
-        "That is not an amount",
-        "The spending cap must be an amount in US dollars, such as 5 or 12.50. Nothing was"
-        " started.",
-    ),
-}
+from .guards import browser, is_navigation, owner, wants_json
 
 
 def start(provider: str) -> ResponseReturnValue:
@@ -82,39 +40,33 @@ def start(provider: str) -> ResponseReturnValue:
     try:
         limit = read_limit(form.limit.data or "")
     except ValueError:
-        return problem("limit", 422)
+        return pages.problem("limit", 422)
+    display = form.display.data or "page"
+    attempt = form.attempt.data or pkce.new_verifier()
     site = _site()
-    if site is None:
-        return problem("address", 409)
-    if urlsplit(site).netloc != request.host:
-        return _elsewhere(site)
+    # Where the code is copied by hand nothing leads back here, so our own address is not needed.
+    if display != "code":
+        if site is None:
+            return pages.problem("address", 409)
+        if urlsplit(site).netloc != request.host:
+            return _elsewhere(site)
     try:
         started = current().connect.start(
             me,
             provider,
             browser=browser(),
-            attempt=form.attempt.data or pkce.new_verifier(),
-            display=form.display.data or "page",
+            attempt=attempt,
+            display=display,
             back=form.back.data or "settings",
             limit=limit,
-            callback=lambda flow: _external("apiary.callback", site, provider=provider, flow=flow),
+            callback=None if display == "code" else partial(_callback, site or "", provider),
         )
     except flows.AttemptUsed:
-        return problem("used", 409)
-    server = current().connect.servers[provider]
-    page = render_template("apiary/connect/hop.html", url=started.url, label=server.label)
-    response = _quiet(make_response(page))
-    response.set_cookie(
-        COOKIE,
-        started.verifier,
-        max_age=flows.LIFETIME,
-        # Its own flow's path only, so that flows in two windows do not meet.
-        path=urlsplit(started.callback).path,
-        secure=started.callback.startswith("https:"),
-        httponly=True,
-        samesite="Lax",
-    )
-    return response
+        return pages.problem("used", 409)
+    label = current().connect.servers[provider].label
+    if started.callback is None:
+        return pages.code(provider, attempt, label, started)
+    return pages.hop(label, started.callback, started)
 
 
 def callback(provider: str, flow: str) -> ResponseReturnValue:
@@ -124,7 +76,7 @@ def callback(provider: str, flow: str) -> ResponseReturnValue:
     """
     if not is_navigation():
         # Link scanners and prefetches must not use up what a person is about to follow.
-        response = _quiet(make_response("", 204))
+        response = pages.quiet(make_response("", 204))
         return response
     found = flows.find(flow)
     me = current().owner()
@@ -137,16 +89,16 @@ def callback(provider: str, flow: str) -> ResponseReturnValue:
     if found.browser != browser():
         return _lead("apiary.trouble", provider=provider, reason="other-browser")
     if found.state == "waiting":
-        verifier = request.cookies.get(COOKIE, "")
+        verifier = request.cookies.get(pages.COOKIE, "")
         if not pkce.matches(verifier, found.challenge):
             return _lead("apiary.trouble", provider=provider, reason="other-browser")
         issuer = current().connect.servers[provider].origin
         answer = Answer.read(request.args.to_dict(flat=False), issuer)
-        current().connect.finish(found, flow, verifier, answer)
+        current().connect.finish(found, verifier, answer)
         if answer.code is not None:
             current().client.drop_list(me, provider)
     response = _lead("apiary.done", provider=provider, attempt=found.attempt)
-    response.delete_cookie(COOKIE, path=request.script_root + request.path)
+    response.delete_cookie(pages.COOKIE, path=request.script_root + request.path)
     return response
 
 
@@ -162,7 +114,7 @@ def status(provider: str, attempt: str) -> ResponseReturnValue:
 def cancel(provider: str, attempt: str) -> ResponseReturnValue:
     """End an attempt that still waits, or the question about a held key."""
     me = owner()
-    if not _ATTEMPT.fullmatch(attempt):
+    if not pages.ATTEMPT.fullmatch(attempt):
         abort(404)
     found = _mine(provider, attempt)
     if found and found.held:
@@ -199,25 +151,19 @@ def done(provider: str, attempt: str) -> ResponseReturnValue:
         label=current().connect.servers[provider].label,
         question=other_account(found, current().vault.get(found.owner, provider)),
     )
-    return _quiet(make_response(page))
+    return pages.quiet(make_response(page))
 
 
 def trouble(provider: str, reason: str) -> ResponseReturnValue:
     """A page for what has no flow to show."""
-    if reason not in PROBLEMS:
+    if reason not in pages.PROBLEMS:
         abort(404)
-    return problem(reason, 200)
-
-
-def problem(reason: str, status: int) -> Response:
-    title, text = PROBLEMS[reason]
-    page = render_template("apiary/connect/problem.html", title=title, text=text)
-    return _quiet(make_response(page, status))
+    return pages.problem(reason, 200)
 
 
 def _mine(provider: str, attempt: str) -> Flow | None:
     me = owner()
-    found = flows.by_attempt(me, attempt) if _ATTEMPT.fullmatch(attempt) else None
+    found = flows.by_attempt(me, attempt) if pages.ATTEMPT.fullmatch(attempt) else None
     return found if found and found.provider == provider else None
 
 
@@ -252,15 +198,7 @@ def _back(found: Flow) -> str:
 def _lead(endpoint: str, **values: Any) -> Response:
     response = make_response(redirect(url_for(endpoint, **values), 303))
     response.set_data(b"")
-    return _quiet(response)
-
-
-def _quiet(response: Response) -> Response:
-    """For pages on the popup's way: no referrer to anybody, no policy that severs the opener."""
-    response.headers["Content-Security-Policy"] = CSP_QUIET
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
-    return response
+    return pages.quiet(response)
 
 
 def _site() -> str | None:
@@ -280,12 +218,13 @@ def _site() -> str | None:
     return f"http://{shown}" + ("" if port == "80" else f":{port}") + request.script_root
 
 
-def _external(endpoint: str, site: str, **values: str) -> str:
+def _callback(site: str, provider: str, flow: str) -> str:
     parts = urlsplit(site)
     adapter = current_app.url_map.bind(
         parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme
     )
-    return adapter.build(endpoint, values, force_external=True)
+    values = {"provider": provider, "flow": flow}
+    return adapter.build("apiary.callback", values, force_external=True)
 
 
 def _elsewhere(site: str) -> Response:
@@ -296,4 +235,4 @@ def _elsewhere(site: str) -> Response:
         text="Connect works under the address below only, because the provider leads back to it.",
         link=site + "/",
     )
-    return _quiet(make_response(page, 409))
+    return pages.quiet(make_response(page, 409))

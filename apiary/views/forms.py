@@ -17,7 +17,13 @@ class KeyForm(FlaskForm):  # type: ignore[misc]
 class ConnectForm(FlaskForm):  # type: ignore[misc]
     """The start of a flow."""
 
-    display = StringField(validators=[Optional(), Regexp(r"popup\Z|page\Z")], default="page")
+    display = StringField(validators=[Optional(), Regexp(r"popup\Z|page\Z|code\Z")], default="page")
     attempt = StringField(validators=[Optional(), Regexp(r"[A-Za-z0-9_-]{16,64}\Z")])
     back = StringField(validators=[Optional(), Regexp(r"settings\Z|home\Z")], default="settings")
     limit = StringField(validators=[Length(max=32)])
+
+
+class CodeForm(FlaskForm):  # type: ignore[misc]
+    """A code, or the whole address that holds it, copied by hand."""
+
+    code = StringField(validators=[Length(max=4096)])

@@ -102,6 +102,11 @@ def check_csrf() -> None:
     try:
         validate_csrf(token or request.headers.get("X-CSRFToken"))
     except ValidationError as error:
+        if not request.cookies:
+            raise CSRFError(
+                "Your browser sent no cookie. Allow cookies for this site, reload the page and try"
+                " again. Nothing was changed."
+            ) from None
         raise CSRFError(error.args[0]) from error
     g.csrf_valid = True
 

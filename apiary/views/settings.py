@@ -29,8 +29,6 @@ def save_key(provider: str) -> ResponseReturnValue:
     asked, then the same again with ``unchecked`` stores it. Nothing is changed by either.
     """
     me, found, form = owner(), _known(provider), KeyForm()
-    if found.name in current().connect.servers:
-        return _refuse(found, 409, "Keys are not pasted here: use Connect.")
     if not form.validate():
         return _refuse(found, 422, "That is too long for a key. Nothing was saved.")
     text = trim(form.api_key.data or "")
@@ -97,9 +95,12 @@ def check(provider: str) -> ResponseReturnValue:
 def disconnect(provider: str) -> ResponseReturnValue:
     """Delete our copy of the key. Conversations are not touched."""
     me, found = owner(), _known(provider)
-    current().vault.forget(me, found.name)
+    left = current().vault.forget(me, found.name)
     current().client.drop_list(me, found.name)
-    return _done(me, found, "Disconnected. The key stored here was deleted.")
+    sentence = "Disconnected. The key stored here was deleted."
+    if left and left.refused:
+        sentence += f" {found.label} had refused it before, so nothing is left to delete there."
+    return _done(me, found, sentence)
 
 
 def _known(name: str) -> Provider:

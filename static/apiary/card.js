@@ -24,10 +24,13 @@ export class Card {
     return this.section.querySelector(`[data-role="${role}"]`);
   }
 
-  say(sentence) {
-    const notice = this.part("notice");
-    if (notice.textContent !== sentence) notice.textContent = sentence;
-    notice.hidden = !sentence;
+  say(sentence, url = "") {
+    const text = this.part("notice-text");
+    if (text.textContent !== sentence) text.textContent = sentence;
+    const link = this.part("notice-link");
+    link.href = url;
+    link.hidden = !url;
+    this.part("notice").hidden = !sentence;
   }
 
   focusStatus() {
@@ -60,6 +63,9 @@ export class Card {
       element.toggleAttribute("data-off", element.dataset.onlySource !== data.source);
     }
     this.part("status-text").textContent = data.status;
+    this.say(data.notice, data.notice_url);
+    const connect = section.querySelector("[data-action=connect]");
+    connect?.classList.toggle("primary", data.state !== "connected");
     this.#facts(data);
     this.#question(data);
     if (changed) {
@@ -87,9 +93,13 @@ export class Card {
     const meter = this.part("meter");
     meter.hidden = data.share === null;
     meter.querySelector("meter").value = data.share ?? 0;
-    for (const role of ["key-page", "receipt-page"]) this.part(role).href = data.key_page;
+    for (const role of ["key-page", "receipt-page", "confirm-page"]) {
+      const link = this.part(role);
+      if (link) link.href = data.key_page;
+    }
     this.part("key-page").hidden = !data.key_page;
-    this.part("receipt").toggleAttribute("data-off", !data.key_page || !data.version);
+    this.part("receipt-text").textContent = data.receipt;
+    this.part("receipt").toggleAttribute("data-off", !data.receipt);
   }
 
   #question(data) {

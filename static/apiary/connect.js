@@ -67,6 +67,12 @@ class Connect {
     if (this.phase === "opening" || this.phase === "exchanging") return event.preventDefault();
     const again = this.phase === "waiting";
     if (again && event.submitter?.dataset.action !== "again") return event.preventDefault();
+    if (!navigator.cookieEnabled) {
+      event.preventDefault();
+      return this.card.say(
+        "Your browser blocks cookies for this site. Allow them and press Connect again.",
+      );
+    }
     this.attempt = this.form.elements.attempt.value = newAttempt();
     this.popup = samePlace() ? null : openWindow();
     if (!this.popup) {
@@ -74,7 +80,11 @@ class Connect {
       this.form.target = "_self";
       this.phase = "opening";
       this.button.setAttribute("aria-disabled", "true");
-      this.card.say(`Opening ${this.card.label}…`);
+      this.card.say(
+        samePlace()
+          ? `Opening ${this.card.label}…`
+          : `Your browser blocked the window. Going on in this tab: opening ${this.card.label}…`,
+      );
       return;
     }
     this.form.elements.display.value = "popup";
@@ -158,14 +168,11 @@ class Connect {
     const window = this.popup;
     this.leave();
     const data = await this.card.refresh();
-    this.card.say(sentence || (data?.question ? "" : (data?.notice ?? "")));
-    if (this.card.state === "connected") {
-      this.card.say("");
-      this.card.focusStatus();
-      this.card.tellOthers();
-    } else {
-      this.button.focus();
-    }
+    // The card tells the outcome itself; what it cannot know (the site is away) is told here.
+    if (sentence && !data?.notice) this.card.say(sentence);
+    if (this.card.state === "connected") this.card.focusStatus();
+    else this.button.focus();
+    if (data) this.card.tellOthers();
     // The window closes itself; this helps where it cannot. Not at once: closing a window in the
     // middle of a navigation makes Chromium forget the close.
     setTimeout(() => window?.close(), 2000);
@@ -197,8 +204,8 @@ class Connect {
       this.attempt = form.dataset.attempt || form.action.split("/").at(-2);
       const what = event.submitter?.dataset.action === "replace" ? "/replace" : "/cancel";
       const { ok, data, message } = await post(this.url(what), new FormData());
-      await this.card.refresh();
-      this.card.say(ok ? (this.card.state === "connected" && what === "/replace" ? "" : data.message) : message);
+      if (ok) this.card.paint(data.card);
+      this.card.say(!ok ? message : what === "/replace" ? "" : data.message);
       this.card.focusStatus();
     });
   }

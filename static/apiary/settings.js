@@ -3,6 +3,8 @@ import { Card } from "./card.js";
 import { watchConnect } from "./connect.js";
 import { post } from "./ask.js";
 
+const STALE = 5 * 60_000;
+
 for (const section of document.querySelectorAll("section[data-provider]")) {
   const card = new Card(section);
   watchKey(card);
@@ -30,8 +32,8 @@ function watchKey(card) {
       form.reset();
       unchecked.hidden = true;
       card.paint(answer.data);
-      card.say("");
       card.focusStatus();
+      card.tellOthers();
       return;
     }
     unchecked.hidden = !answer.data.can_store;
@@ -52,12 +54,23 @@ function watchDisconnect(card) {
     dialog.close();
     const answer = await post(form.action, new FormData(form));
     if (answer.ok) card.paint(answer.data);
-    card.say(answer.ok ? answer.data.notice : answer.message);
+    else card.say(answer.message);
     (card.part("connect-form")?.querySelector("[data-action=connect]") ??
       card.part("key-form")?.elements.api_key)?.focus();
     card.tellOthers();
   });
   dialog.querySelector("[data-action=stay]").addEventListener("click", () => dialog.close());
+  dialog.querySelector("[data-action=check-revoked]")?.addEventListener("click", async () => {
+    const text = card.part("revoked-text");
+    text.hidden = false;
+    text.textContent = `Asking ${card.label}…`;
+    const answer = await post(card.part("check-form").action, new FormData(card.part("check-form")));
+    if (answer.ok) card.paint(answer.data);
+    if (!answer.ok || answer.data.notice) text.textContent = answer.data.notice || answer.message;
+    else if (answer.data.state === "rejected")
+      text.textContent = `It is revoked: ${card.label} no longer accepts this key.`;
+    else text.textContent = `Not yet: ${card.label} still accepts this key.`;
+  });
 }
 
 function watchCheck(card) {
@@ -68,8 +81,11 @@ function watchCheck(card) {
     const answer = await post(form.action, new FormData(form));
     busy(form, false);
     if (answer.ok) card.paint(answer.data);
-    card.say(answer.ok ? answer.data.notice : answer.message);
+    else card.say(answer.message);
   });
+  // What a key has used is asked again when somebody looks at it and the answer is old.
+  const told = Date.parse(card.section.querySelector("[data-fact=checked]").dateTime);
+  if (card.state === "connected" && Date.now() - told > STALE) form.requestSubmit();
 }
 
 function busy(form, yes) {

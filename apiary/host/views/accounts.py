@@ -93,6 +93,7 @@ def password() -> AnyResponse | str:
         renewed = accounts.change_password(found, form.new_password.data or "")
     except accounts.Refused as refused:
         return _account(found, form, refused.message, 400)
+    _send_readers_away(renewed)
     accounts.enter(renewed)
     flash("Your password is changed. All other sessions are signed out.", "notice")
     return redirect(url_for("accounts.account"), 303)
@@ -104,6 +105,7 @@ def sign_out_everywhere() -> AnyResponse:
     if not isinstance(found, Person):
         return found
     accounts.end_sessions(found)
+    _send_readers_away(found)
     return _gone("You are signed out everywhere.")
 
 
@@ -184,6 +186,12 @@ def _gone(message: str) -> AnyResponse:
     # What the browser kept of the pages must not come back with its Back button.
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
+
+
+def _send_readers_away(found: Person) -> None:
+    """End the open streams of sessions that are over; a good one comes back by itself."""
+    for answer in here().answers.all_running(found.id):
+        answer.send_away()
 
 
 def _has_conversations(found: Person | None) -> bool:

@@ -1,6 +1,6 @@
 """The chat page and the streams behind it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import conversations, exports, payers, turns
+from .. import conversations, elsewhere, exports, payers, turns
 from ..answers import Answer
 from ..problems import wants_json
 from ..state import here
@@ -72,12 +72,16 @@ def retry(id: str) -> AnyResponse:
 def stream(id: str) -> AnyResponse:
     """Go on reading behind the event that the reader saw last; 204 when nothing runs."""
     conversation = conversations.find(owner(), id)
-    answer = here().answers.find(conversation.id)
     text = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
-    seen = int(text[:9]) if text.isascii() and text.isdigit() else 0
-    if answer is None or (answer.ended is not None and seen == 0):
-        return Response(status=204)
-    return _events(answer, seen)
+    seen = int(text[:12]) if text.isascii() and text.isdigit() else 0
+    answer = here().answers.find(conversation.id)
+    if answer is not None and seen < elsewhere.FIRST:
+        if answer.ended is None or seen > 0:
+            return _events(answer.follow(seen))
+    elif seen == 0 and (row := conversations.running(conversation)):
+        return _events(elsewhere.follow(turns.this_app(), row.id))
+    # A page that has seen a part already reads the rest from the database.
+    return Response(status=204)
 
 
 @blueprint.post("/c/<id>/stop")
@@ -122,7 +126,7 @@ def export_json(id: str) -> Response:
 def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyResponse:
     """Begin an answer: as a stream for the page's script, to its end for a plain form."""
     if not _by_form():
-        return _events(begin())
+        return _events(begin().follow())
     try:
         answer = begin()
     except turns.Refusal as refusal:
@@ -134,10 +138,10 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
     return redirect(url_for("chat.show", id=conversation.id), 303)
 
 
-def _events(answer: Answer, after: int = 0) -> Response:
+def _events(events: Iterator[bytes]) -> Response:
     # Plain values only: no connection to the database is held while the answer is read.
     database.close()
-    response = Response(answer.follow(after), mimetype="text/event-stream")
+    response = Response(events, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response

@@ -1,6 +1,7 @@
 """What a chat request may say, read from JSON or from a form. Wrong input is a sentence."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from flask import abort, request
@@ -36,10 +37,15 @@ def wish() -> Wish:
     ):
         abort(400, "max_tokens must be a whole number above zero.")
     return Wish(
-        provider=_word(fields, "provider", _PROVIDER),
+        provider=provider_of(fields),
         model=_word(fields, "model", _MODEL),
         max_tokens=most,
     )
+
+
+def provider_of(fields: Mapping[str, Any]) -> str | None:
+    """The provider that is named, None where none is."""
+    return _word(fields, "provider", _PROVIDER)
 
 
 def title() -> str:
@@ -52,7 +58,7 @@ def title() -> str:
     return text
 
 
-def _word(fields: dict[str, Any], name: str, form: re.Pattern[str]) -> str | None:
+def _word(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | None:
     value = fields.get(name)
     if value is None or value == "":
         return None

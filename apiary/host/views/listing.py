@@ -11,6 +11,7 @@ from .. import conversations, payers
 from ..payers import BUILT_IN
 from ..state import here
 from ..visitors import owner
+from .inputs import provider_of
 
 
 def register(chat: Blueprint) -> None:
@@ -43,14 +44,14 @@ def models() -> Response:
 
 
 def payer() -> Response:
-    """Who pays for the next message, in the conversation named by ``?conversation=``."""
+    """Who pays for the next message: in ``?conversation=``, if it is sent to ``?provider=``."""
     return jsonify(_payer(owner()))
 
 
 def _payer(mine: str) -> dict[str, Any]:
     wanted = request.args.get("conversation")
     conversation = conversations.find(mine, wanted) if wanted else None
-    found = payers.resolve(mine, None, conversation)
+    found = payers.resolve(mine, provider_of(request.args), conversation)
     return payers.as_json(found) | {"model": payers.known_model(mine, found, conversation)}
 
 

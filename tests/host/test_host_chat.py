@@ -410,3 +410,61 @@ def test_health(host):
     with host.test_client().get("/healthz") as answer:
         assert (answer.status_code, answer.json) == (200, {"status": "ok"})
         assert "Set-Cookie" not in answer.headers
+
+
+def test_two_processes_share_an_answer(make_host, database_url, paste_key, slowly):
+    """Two apps over one database stand for two processes."""
+    one = Browser(make_host(APIARY_DATABASE_URL=database_url))
+    folder = one.app.config["APIARY_INSTANCE_PATH"]
+    other = Browser(make_host(APIARY_DATABASE_URL=database_url, APIARY_INSTANCE_PATH=folder))
+    one.connect(paste_key)
+    other.client.set_cookie("apiary_session", one.client.get_cookie("apiary_session").value)
+    conversation = one.conversation()
+    path = f"/c/{conversation}"
+    with one.send(f"{path}/messages", {"text": "n", "model": "sandbox/slow"}) as writing:
+        mine = each_event(writing)
+        seen = next(mine)
+        assert other.get(f"{path}/stream", headers={"Last-Event-ID": "1"}).status_code == 204
+        with other.send(f"{path}/retry") as refused:
+            assert refused.json["code"] == "busy"
+        with other.get(f"{path}/stream") as reading:
+            theirs = each_event(reading)
+            first = next(theirs)
+            assert first.kind == "delta" and first.data["text"].startswith(seen.data["text"][:5])
+            number = {"Last-Event-ID": str(first.id)}
+            assert one.get(f"{path}/stream", headers=number).status_code == 204
+            assert other.send(f"{path}/stop").status_code == 204
+            last = list(theirs)[-1]
+        assert (last.kind, last.data["finish_reason"]) == ("done", "stopped")
+        assert list(mine)[-1].data["finish_reason"] == "stopped"
+    assert one.messages(conversation)[-1]["state"] == "stopped"
+
+
+def test_an_answer_has_few_readers_at_a_time(chatter, slowly):
+    conversation = chatter.conversation()
+    with chatter.send(
+        f"/c/{conversation}/messages", {"text": "n", "model": "sandbox/slow"}
+    ) as first:
+        stream = each_event(first)
+        next(stream)
+        more = [chatter.get(f"/c/{conversation}/stream") for _ in range(4)]
+        each = [each_event(reader) for reader in more]
+        assert [next(reader).id for reader in each] == [1, 1, 1, 1]
+        assert all(event.kind == "delta" for event in stream), "it was sent away"
+        for reader in more:
+            reader.close()
+        chatter.send(f"/c/{conversation}/stop").close()
+
+
+def test_signing_out_everywhere_ends_open_streams(chatter, slowly):
+    chatter.sign_up("Ada")
+    conversation = chatter.conversation()
+    with chatter.send(
+        f"/c/{conversation}/messages", {"text": "n", "model": "sandbox/slow"}
+    ) as answer:
+        stream = each_event(answer)
+        next(stream)
+        began = time.monotonic()
+        chatter.form("/account/sign-out-everywhere").close()
+        assert "done" not in [event.kind for event in stream]
+        assert time.monotonic() - began < 5

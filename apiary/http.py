@@ -137,10 +137,17 @@ class Http:
         return Events(status, names, None, reply=reply)
 
     def dispose(self) -> None:
-        """Close all connections. The next request begins anew."""
+        """Close all connections. The next request begins anew.
+
+        In a process that was forked they are the parent's: there they are only forgotten, with
+        the lock, which a thread of the parent's may have held.
+        """
+        if self._process != os.getpid():
+            self._lock, self._client = threading.Lock(), None
+            return
         with self._lock:
             client, self._client = self._client, None
-        if client is not None and self._process == os.getpid():
+        if client is not None:
             client.close()
 
     def _send(

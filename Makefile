@@ -42,6 +42,7 @@ check: $(VENV)/.dev
 	@$(bin)/lint-imports
 
 bench: $(VENV)/.test
+	@test -f bench/bench.py || { echo "There is no bench/bench.py in this checkout." >&2; exit 1; }
 	@exec $(bin)/python bench/bench.py $(ARGS)
 
 clean:

@@ -11,7 +11,7 @@ apt() {
     command -v apt-get >/dev/null || return 1
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null 2>&1
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" </dev/null >/dev/null 2>&1
+        apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" </dev/null >/dev/null 2>&1
 }
 
 have() {

@@ -266,6 +266,32 @@ def test_flags_env_is_read_by_run_and_not_by_the_demo(tree, start):
     start("demo").wait_for("Ctrl-C ends both")
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (None, "There is no "),
+        ('case "$*" in *version_info*) exit 1;; *) echo Python 3.9.2;; esac', "is Python 3.9.2"),
+        ('case "$*" in *ensurepip*) exit 1;; esac', "sudo apt install python3-venv"),
+    ],
+)
+def test_what_a_machine_lacks_is_said(tree, environ, body, sentence):
+    python = tree / "python-of-old"
+    if body:
+        python.write_text(f"#!/bin/sh\n{body}\n")
+        python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={python}", "VENV=fresh"],
+        cwd=tree,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    (said,) = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert sentence in said
+    assert not (tree / "fresh").exists()
+
+
 def test_ci_is_a_shell_script():
     ci = Path(__file__).resolve().parent.parent / ".ci" / "run"
     subprocess.run([shutil.which("bash") or "bash", "-n", str(ci)], check=True)

@@ -1,8 +1,7 @@
-// One answer on the page: filled by the events of its stream, or dressed up where the server
-// has already written it.
+// One answer on the page: filled by the events of its stream.
 
 import { hideError, showError } from "./errors.js";
-import { render, streamInto } from "./markdown.js";
+import { streamInto } from "./markdown.js";
 
 const FINISH = {
   stopped: "Stopped",
@@ -16,15 +15,8 @@ export function newTurn(kind) {
   return document.getElementById(`${kind}-template`).content.firstElementChild.cloneNode(true);
 }
 
-/** Markdown for an answer that came with the page. The plain text is kept for Copy. */
-export function dress(el) {
-  const text = el.querySelector(".prose");
-  sources.set(el, text.textContent);
-  text.replaceChildren(render(text.textContent));
-  text.classList.add("dressed");
-}
-
-const sources = new WeakMap();
+/** The markdown behind what is shown, for Copy. */
+export const sources = new WeakMap();
 export const sourceOf = (el) => sources.get(el) ?? el.querySelector(".prose").textContent;
 
 export class Answer {
@@ -101,7 +93,7 @@ export class Answer {
   }
 }
 
-export function dollars(amount) {
+function dollars(amount) {
   if (amount === 0) return "$0";
   return amount < 0.0001 ? "under $0.0001" : `$${amount.toFixed(4)}`;
 }

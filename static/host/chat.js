@@ -1,9 +1,11 @@
 // Wires the parts of the chat page together: a question goes out, its answer comes in.
 
-import { Answer, dress, newTurn, sourceOf } from "./answer.js";
+import { Answer, newTurn, sourceOf } from "./answer.js";
 import { composer } from "./composer.js";
 import { copy } from "./copy.js";
+import { dressAll } from "./dress.js";
 import { OFFLINE, post, problem, store } from "./http.js";
+import { connectPanel } from "./panel.js";
 import { payerLine } from "./payer.js";
 import { picker } from "./picker.js";
 import { followEnd } from "./scroll.js";
@@ -14,7 +16,6 @@ const $ = (id) => document.getElementById(id);
 const main = $("main");
 const turns = $("turns");
 const form = $("composer");
-const panel = $("connect-panel");
 const say = (words) => ($("status").textContent = words);
 
 const ENDED = {
@@ -31,6 +32,7 @@ let waiting = "waiting" in main.dataset; // a question is kept until somebody ca
 
 const scroll = followEnd(main, $("jump"));
 const list = sidebar(main, say);
+const panel = connectPanel($("connect-panel"));
 const payer = payerLine($("payer"), main.dataset.payer, say);
 const box = composer(form, { send: ask, stop });
 const models = picker(main.dataset.models, pick);
@@ -40,10 +42,13 @@ const can = {
   credits: (provider) => main.getAttribute(`data-credits-${provider}`) ?? "",
   retry: () => retry(),
   pickModel: () => openPicker(true),
-  showPanel: () => showPanel(),
+  showPanel: () => {
+    scroll.release();
+    panel.show("Connect again to go on.", waiting);
+  },
 };
 // A question that met one of these was not taken in; trying again must send its text.
-const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|session|signed_out|database|offline)/;
+const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|signed_out|database|offline)/;
 
 const choice = () => ({ model: form.elements.model.value, provider: form.elements.provider.value });
 
@@ -76,9 +81,9 @@ async function ask(text) {
   turns.append(question);
   scroll.pin();
   const answer = begin();
-  if (!base && !(await create(text, answer))) {
-    box.setRunning(false);
-    return answer.fail({ ...OFFLINE, action: "reload", message: "The conversation could not be opened. Reload the page; your message is kept." });
+  if (!base && !(await create(text))) {
+    const message = "The conversation could not be opened. Reload the page; your message is kept.";
+    return finish(answer, () => answer.fail({ ...OFFLINE, message, action: "reload" }));
   }
   await write(answer, () => post(`${base}/messages`, { text, ...choice() }, { signal: running.signal }), text);
 }
@@ -150,7 +155,8 @@ async function write(answer, send, text = "", taken = () => {}) {
     waiting = true;
     finish(answer, () => {
       answer.el.remove();
-      showPanel(error.message);
+      scroll.release();
+      panel.show(error.message, waiting);
     });
     return false;
   }
@@ -188,7 +194,7 @@ function finish(answer, last) {
   box.setRunning(false);
   last();
   say(ENDED[answer.el.dataset.state] ?? "");
-  payer.refresh(base, choice()).then((now) => {
+  if (base) payer.refresh(base, choice()).then((now) => {
     // The server chose the model where the page did not.
     if (choice().model || !now.model) return;
     setChoice(now);
@@ -209,19 +215,6 @@ async function stop() {
 
 // -- connecting in the middle of it all
 
-function showPanel(sentence = "Connect again to go on.") {
-  panel.hidden = false;
-  $("connect-title").textContent = sentence;
-  $("kept-hint").hidden = !waiting;
-  scroll.release();
-  panel.scrollIntoView({ block: "start" });
-  panel.focus({ preventScroll: true });
-  // The card may have been drawn before the key died: all cards of this browser look again.
-  const channel = new BroadcastChannel("apiary-connection");
-  channel.postMessage({ provider: panel.querySelector("[data-provider]")?.dataset.provider });
-  channel.close();
-}
-
 document.addEventListener("apiary:connection", async ({ detail }) => {
   const before = payer.kind;
   const now = await payer.refresh(base);
@@ -232,7 +225,7 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
     const known = now.provider === detail.provider ? now.model : "";
     setChoice({ provider: detail.provider, model: provider === detail.provider ? model || known : known });
   }
-  panel.hidden = true;
+  panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (waiting || failed) retry();
   else box.focus();
@@ -266,34 +259,10 @@ async function start() {
   if (base) base = new URL(base, location.href).href;
   const kept = store.get(`model:${base || "new"}`);
   if (kept && kept.provider === choice().provider) setChoice(kept);
-  dressAll();
+  dressAll(turns, can);
   scroll.pin();
   if ("running" in main.dataset) await resume();
   else if (waiting && payer.kind !== "none") await retry();
-}
-
-/** From the last to the first, a few at a time: the end is what one sees. */
-function dressAll() {
-  const answers = [...turns.querySelectorAll(".answer")].reverse();
-  for (const el of answers) addTrouble(el);
-  (function some() {
-    const began = performance.now();
-    while (answers.length && performance.now() - began < 12) dress(answers.shift());
-    if (answers.length) requestAnimationFrame(some);
-  })();
-}
-
-/** The button for an error that came with the page. */
-async function addTrouble(el) {
-  const trouble = el.querySelector(".trouble");
-  if (trouble.hidden || el !== turns.lastElementChild) return;
-  const { showError } = await import("./errors.js");
-  showError(trouble, {
-    message: trouble.querySelector(".trouble-text").textContent,
-    action: trouble.dataset.action,
-    provider: el.dataset.provider,
-    retry_after: 0,
-  }, can);
 }
 
 async function resume() {

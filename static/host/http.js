@@ -27,11 +27,10 @@ export async function getJson(url) {
 /** What went wrong as {code, message, action}, also where the answer is no JSON of ours. */
 export async function problem(response) {
   const told = await response.json().catch(() => null);
-  if (told?.message) return told;
-  if (response.status === 401 || response.status === 400) {
-    // The session or its CSRF token is over; a reload brings a fresh one.
-    return { code: "session", message: "This page is too old to send from. Reload it; your message is kept.", action: "reload" };
+  if (told?.code === "csrf") {
+    return { ...told, message: "This page is too old to send from. Reload it; your message is kept.", action: "reload" };
   }
+  if (told?.message) return told;
   if (response.status === 413) return { code: "too_long", message: "This message is too long to send.", action: "" };
   return { code: "server", message: "The server could not answer. Please try again.", action: "retry" };
 }

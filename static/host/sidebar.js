@@ -131,7 +131,7 @@ export function sidebar(main, say) {
     link.parentElement.querySelector(".row-more")?.setAttribute("aria-label", `More for “${words}”`);
     if (link.getAttribute("aria-current")) {
       title.textContent = words;
-      document.title = words;
+      document.title = `${words} – ${main.dataset.site}`;
     }
   }
 
@@ -146,7 +146,7 @@ export function sidebar(main, say) {
       addButton(item);
       list.prepend(item);
       title.textContent = words;
-      document.title = words;
+      document.title = `${words} – ${main.dataset.site}`;
       filter.closest("label").hidden = list.children.length < 2;
     },
   };

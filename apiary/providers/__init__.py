@@ -12,6 +12,8 @@ from .endpoint import Endpoint
 from .openai import OpenAI
 from .openrouter import OpenRouter
 
+__all__ = ["BUILT_IN", "GROUP", "Anthropic", "Endpoint", "OpenAI", "OpenRouter", "load"]
+
 GROUP = "apiary.providers"
 BUILT_IN = (OpenRouter, Anthropic, OpenAI)
 

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,14 +129,15 @@ class Client:
         request = ChatRequest(model, messages, max_tokens=max_tokens, user=user)
         try:
             stream = provider.stream(key, request)
-        except KeyRejected:
+        except KeyRejected as error:
             self._reject(owner, name, version)
-            raise
+            raise _refused(provider, error, version) from None
         app = sender()
 
-        def reject() -> None:
+        def reject(error: KeyRejected) -> KeyRejected:
             with app.app_context():
                 self._reject(owner, name, version)
+            return _refused(provider, error, version)
 
         return _Watched(stream, reject)
 
@@ -186,19 +187,28 @@ class Client:
             self._vault.reject(owner, name, version)
 
 
+def _refused(provider: Provider, error: KeyRejected, version: int | None) -> KeyRejected:
+    """What to say when a key is refused that was once accepted and stored."""
+    if version is None:
+        return error
+    return KeyRejected(
+        f"{provider.label} no longer accepts this key. Connect it again; your message is kept.",
+        provider=provider.name,
+    )
+
+
 class _Watched:
     """A stream that tells when the provider no longer accepts the key."""
 
-    def __init__(self, stream: Stream, reject: Any) -> None:
+    def __init__(self, stream: Stream, reject: Callable[[KeyRejected], KeyRejected]) -> None:
         self._stream = stream
         self._reject = reject
 
     def __iter__(self) -> Iterator[Event]:
         try:
             yield from self._stream
-        except KeyRejected:
-            self._reject()
-            raise
+        except KeyRejected as error:
+            raise self._reject(error) from None
 
     def close(self) -> None:
         self._stream.close()

@@ -62,6 +62,7 @@ export class Card {
     for (const element of section.querySelectorAll("[data-only-source]")) {
       element.toggleAttribute("data-off", element.dataset.onlySource !== data.source);
     }
+    this.part("tick").textContent = data.state === "connected" ? "✓ " : "";
     this.part("status-text").textContent = data.status;
     this.say(data.notice, data.notice_url);
     const connect = section.querySelector("[data-action=connect]");

@@ -18,9 +18,8 @@ const newAttempt = () =>
     byte.toString(16).padStart(2, "0"),
   ).join("");
 
-export function watchConnect(card) {
-  const form = card.part("connect-form");
-  if (form) new Connect(card, form);
+export function watch(card) {
+  return new Connect(card, card.part("connect-form"));
 }
 
 class Connect {

@@ -1,6 +1,5 @@
 // Brings every card on the page to life; without it the same forms work page by page.
 import { Card } from "./card.js";
-import { watchConnect } from "./connect.js";
 import { post } from "./ask.js";
 
 const STALE = 5 * 60_000;
@@ -10,7 +9,8 @@ for (const section of document.querySelectorAll("section[data-provider]")) {
   watchKey(card);
   watchDisconnect(card);
   watchCheck(card);
-  watchConnect(card);
+  // With the flag off nothing of Connect is loaded.
+  if (card.part("connect-form")) import("./connect.js").then((connect) => connect.watch(card));
   // Another tab may have changed the connection while this page lay in the back-forward cache.
   addEventListener("pageshow", (event) => event.persisted && card.refresh());
 }

@@ -8,8 +8,8 @@ request, and ``state`` is not documented. A code works once and lives ten minute
 from urllib.parse import urlencode
 
 from ..config import Settings
-from ..errors import ApiaryError, ProviderDown
-from ..http import Http
+from ..errors import ApiaryError
+from ..http import Http, Unusable
 from ..secret import Secret, is_key
 from . import pkce
 from .connect import ExchangeLost, ExchangeRefused, Grant
@@ -65,7 +65,9 @@ class OpenRouter:
                 total=_SECONDS,
                 cap=_BYTES,
             )
-        except ProviderDown as error:
+        except Unusable as error:
+            if not error.sent:
+                raise ExchangeRefused(f"{error.message} Nothing was saved.") from error
             raise ExchangeLost from error
         except ApiaryError as error:
             raise ExchangeRefused(error.message) from error

@@ -530,3 +530,12 @@ def test_a_token_is_needed(make_app: Callable) -> None:
     assert client.post("/settings/openrouter/connect", data=data).status_code == 200
     header = {"X-CSRFToken": token}
     assert client.post("/settings/openrouter/disconnect", headers=header).status_code == 303
+
+
+def test_a_server_that_was_never_reached_has_made_no_key(make_app: Callable) -> None:
+    app = make_app(APIARY_OPENROUTER_URL="http://127.0.0.1:9")
+    client = sign_in(app)
+    callback = parse_qs(urlsplit(begin(client)).query)["callback_url"][0]
+    client.get(f"{urlsplit(callback).path}?code=abc")
+    found = state(client)
+    assert found["state"] == "failed" and "Nothing was saved" in found["message"]

@@ -39,6 +39,8 @@ class Answer:
         self.began = time.monotonic()
         #: When the last event was appended, by the monotonic clock; None while it runs.
         self.ended: float | None = None
+        #: Whether its row exists; before that nobody may look for it there.
+        self.stored = False
         #: Bytes of text so far, and how many of them are saved.
         self.size = self.saved = 0
         self._texts: dict[str, list[str]] = {"delta": [], "reasoning": []}
@@ -130,6 +132,12 @@ class Answer:
         with self._changed:
             self._readers.clear()
             self._changed.notify_all()
+
+    @property
+    def count(self) -> int:
+        """How many events there are so far."""
+        with self._changed:
+            return len(self._events)
 
     def wait(self, seconds: float) -> bool:
         """Wait until the answer has ended; False when it did not in that time."""

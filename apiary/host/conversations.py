@@ -9,9 +9,10 @@ from .tables import Conversation, Message, clean
 TITLE_LENGTH = 60
 LISTED = 500
 #: Seconds without a sign of life after which a running answer counts as dead.
-LEASE = 30.0
+LEASE = 15.0
 #: How long a question is kept in sight while nothing is connected.
 WAITING = 30 * 60.0
+BROKEN_OFF = "The answer broke off because the server stopped. Ask again."
 _HISTORY_CHARACTERS = 200_000
 
 
@@ -102,7 +103,7 @@ def break_off(row: Message) -> None:
     """Give an answer the state of one whose process died; the caller saves it, or does not."""
     row.state = "incomplete" if row.text else "failed"
     row.error_code = "broken_off"
-    row.error_message = "The answer broke off because the server stopped. Ask again."
+    row.error_message = BROKEN_OFF
     row.error_action = "retry"
     row.finished = row.saved
 

@@ -1,5 +1,6 @@
 """One thread that looks after the running answers while there are any."""
 
+import atexit
 import threading
 import time
 
@@ -7,10 +8,18 @@ from flask import Flask
 
 from apiary import ApiaryError
 
-from . import answers, writer
+from . import answers, conversations, writer
 from .answers import Answer, Answers
 
 _EVERY = 5.0
+
+
+class BrokenOff(ApiaryError):
+    code = "broken_off"
+    action = "retry"
+
+    def __init__(self) -> None:
+        super().__init__(conversations.BROKEN_OFF)
 
 
 class Keeper:
@@ -23,11 +32,14 @@ class Keeper:
         self._answers = running
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._app: Flask | None = None
 
     def watch(self, app: Flask) -> None:
         """Make sure that the thread runs; it ends by itself when no answer does."""
         with self._lock:
             if self._thread is None:
+                self._app = app
+                atexit.register(self._leave)
                 self._thread = threading.Thread(
                     target=self._run, args=(app,), name="apiary-keeper", daemon=True
                 )
@@ -39,7 +51,8 @@ class Keeper:
             with self._lock:
                 running = self._answers.all_running()
                 if not running:
-                    self._thread = None
+                    self._thread = self._app = None
+                    atexit.unregister(self._leave)
                     return
             with app.app_context():
                 self._round(running)
@@ -50,5 +63,14 @@ class Keeper:
             if answer.began < oldest:
                 writer.fail(answer, ApiaryError("The answer took too long and was ended here."))
                 answer.cut()
-            else:
+            elif answer.stored:
                 writer.save(answer)
+
+    def _leave(self) -> None:
+        """Break off what still runs when the process ends in good order."""
+        app = self._app
+        if app is None:
+            return
+        with app.app_context():
+            for answer in self._answers.all_running():
+                writer.fail(answer, BrokenOff())

@@ -235,6 +235,7 @@ def _write(
         Conversation.update(
             title=conversation.title, provider=payer.provider, model=model, updated=now
         ).where(Conversation.id == conversation.id).execute()
+    answer.stored = True
 
 
 def this_app() -> Flask:

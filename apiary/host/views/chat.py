@@ -76,7 +76,8 @@ def stream(id: str) -> AnyResponse:
     seen = int(text[:12]) if text.isascii() and text.isdigit() else 0
     answer = here().answers.find(conversation.id)
     if answer is not None and seen < elsewhere.FIRST:
-        if answer.ended is None or seen > 0:
+        # A number beyond the last one belongs to an answer that stood here before.
+        if seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen):
             return _events(answer.follow(seen))
     elif seen == 0 and (row := conversations.running(conversation)):
         return _events(elsewhere.follow(turns.this_app(), row.id))

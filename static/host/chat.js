@@ -42,9 +42,9 @@ const can = {
   credits: (provider) => main.getAttribute(`data-credits-${provider}`) ?? "",
   retry: () => retry(),
   pickModel: () => openPicker(true),
-  showPanel: () => {
+  showPanel: (action) => {
     scroll.release();
-    panel.show("Connect again to go on.", waiting);
+    panel.show(action === "reconnect" ? "Connect again to go on." : "Connect a provider to go on.", waiting);
   },
 };
 // A question that met one of these was not taken in; trying again must send its text.
@@ -216,14 +216,17 @@ async function stop() {
 // -- connecting in the middle of it all
 
 document.addEventListener("apiary:connection", async ({ detail }) => {
-  const before = payer.kind;
-  const now = await payer.refresh(base);
-  if (detail.state !== "connected" || now.kind === "none") return;
+  if (detail.state !== "connected") return payer.refresh(base);
   const failed = turns.lastElementChild?.querySelector(".trouble:not([hidden])");
-  if (before === "none" || waiting || failed) {
+  if (payer.kind === "none" || waiting || failed) {
+    // Who connects in the middle of a chat wants that one to answer, whoever did before.
     const { provider, model } = choice();
+    const label = document.querySelector(`[data-provider="${detail.provider}"]`)?.dataset.label;
+    const now = await payer.refresh(base, { provider: detail.provider, label });
     const known = now.provider === detail.provider ? now.model : "";
-    setChoice({ provider: detail.provider, model: provider === detail.provider ? model || known : known });
+    setChoice({ provider: detail.provider, model: (provider === detail.provider && model) || known || "" });
+  } else {
+    await payer.refresh(base);
   }
   panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");

@@ -19,7 +19,7 @@ const WAIT = 20; // seconds, where the server does not say
 /**
  * @param {HTMLElement} box the .trouble of an answer
  * @param {{code, message, action, retry_after?, provider?, url?}} error
- * @param {{retry, pickModel, showPanel: () => void, credits: (provider) => string, settings, signIn: string}} can
+ * @param {{retry, pickModel, showPanel: (action) => void, credits: (provider) => string, settings, signIn: string}} can
  */
 export function showError(box, error, can) {
   box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
@@ -42,7 +42,7 @@ function control(error, can) {
   switch (action) {
     case "connect":
     case "reconnect":
-      return IN_PLACE.has(provider) ? button(action, can.showPanel) : link(action, settings);
+      return IN_PLACE.has(provider) ? button(action, () => can.showPanel(action)) : link(action, settings);
     case "credits": {
       const url = error.url || can.credits(provider);
       return url ? link(action, url, true) : link(action, settings);

@@ -10,7 +10,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +135,18 @@ class KeyRing:
             raise Unreadable
         return decrypt(key, sealed.iv, sealed.box, associated_data(*context, sealed.kid))
 
+    def renew(self, sealed: Sealed, *context: str) -> Sealed:
+        """The same record under the first key; what it holds is not handed out.
+
+        :raises Unreadable: as :meth:`open`.
+        """
+        return self.seal(self.open(sealed, *context), *context)
+
+    def find(self, word: str) -> str | None:
+        """The id of the key that the operator means: by its id or by its name alone."""
+        named = [kid for kid in self._keys if word in (kid, kid.rpartition(".")[0])]
+        return named[0] if named else None
+
     def __contains__(self, kid: object) -> bool:
         return kid in self._keys
 
@@ -142,7 +155,14 @@ class KeyRing:
 
 
 def new_key(name: str) -> str:
-    """A fresh entry for the key ring, as text."""
+    """A fresh entry for the key ring, as text.
+
+    :raises ConfigError: that is no name for a key.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no name for a key. Take up to 32 letters, digits, - and _, such as k2."
+        )
     key = base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
     return f"{name}:{key}"
 
@@ -178,6 +198,49 @@ def generated_secret(path: Path, make: Callable[[], str]) -> str:
     if not text:
         raise ConfigError(f"{path} is empty. Restore it from your backup, or delete it.")
     return text
+
+
+def change_secret(path: Path, change: Callable[[str], str]) -> None:
+    """Put another text into a file of mode 0600; who reads it meanwhile sees the old or the new.
+
+    Its owner stays the same, so that an administrator may do it for the app's account.
+
+    :param change: makes the new text from the old one; nobody else changes it meanwhile.
+    :raises ConfigError: the file cannot be read or written.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with _alone(path.parent):
+            before = path.stat()
+            text = change(path.read_text().strip())
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            made = aside.stat()
+            if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+                os.chown(aside, before.st_uid, before.st_gid)
+            aside.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be changed: {error.strerror}.") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fingerprint(key: bytes) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import peewee
 from flask import Flask, current_app
+from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
 
-from . import db
+from . import db, rotation
 from .addresses import Policy
 from .cli import commands
 from .client import Answer, Catalogue, Client
@@ -105,11 +106,11 @@ class Apiary:
         app.extensions["apiary"] = state
         app.register_blueprint(make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/")))
         app.cli.add_command(commands())
-        if isinstance(database, peewee.SqliteDatabase):
+        embedded = isinstance(database, peewee.SqliteDatabase)
+        if embedded:
             # An embedded database has no operator who would upgrade it.
-            db.upgrade(database, self._migrations)
-        else:
-            app.before_request(_upgraded_before_use())
+            _upgrade(database, self._migrations)
+        app.before_request(_before_use(must_be_upgraded=not embedded))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=http.dispose)
 
@@ -219,28 +220,51 @@ def _flask_login_owner() -> str | None:
     return None if owner is None else str(owner)
 
 
-def _upgraded_before_use() -> Callable[[], None]:
-    """A check before the first request of a process that the database is up to date."""
-    checked = False
+def _upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:
+    try:
+        db.upgrade(database, migrations)
+    except (peewee.PeeweeException, OSError) as error:
+        raise ConfigError(
+            f"The database {database.database} cannot be used: {error}. Its file and its folder"
+            " must be writable for this account."
+        ) from error
+
+
+def _before_use(must_be_upgraded: bool) -> Callable[[], None]:
+    """What each process looks at before its first request: the tables, then the key ring."""
+    upgraded, looked = not must_be_upgraded, False
 
     def check() -> None:
-        nonlocal checked
-        if checked:
-            return
-        state = current()
-        try:
-            missing = db.pending(state.database, state.migrations)
-        except peewee.PeeweeException:
-            _log.exception("the database cannot be reached")
-            raise ServiceUnavailable(
-                "The database cannot be reached right now. Try again in a moment."
-            ) from None
-        if missing:
-            _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
-            raise ServiceUnavailable(
-                "This site's database is not up to date. Its operator has to run:"
-                " flask apiary upgrade"
-            )
-        checked = True
+        nonlocal upgraded, looked
+        if not upgraded:
+            _refuse_old_tables()
+            upgraded = True
+        if not looked:
+            looked = True
+            try:
+                with db.connected():
+                    missing = rotation.look(current().vault.ring)
+            except (peewee.PeeweeException, MaxConnectionsExceeded):
+                # The page that needs the database says so; the next request looks again.
+                looked = False
+                return
+            if missing:
+                _log.error("%s", missing)
 
     return check
+
+
+def _refuse_old_tables() -> None:
+    state = current()
+    try:
+        missing = db.pending(state.database, state.migrations)
+    except (peewee.PeeweeException, MaxConnectionsExceeded):
+        _log.exception("the database cannot be reached")
+        raise ServiceUnavailable(
+            "The database cannot be reached right now. Try again in a moment."
+        ) from None
+    if missing:
+        _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
+        raise ServiceUnavailable(
+            "This site's database is not up to date. Its operator has to run: flask apiary upgrade"
+        )

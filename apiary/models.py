@@ -87,4 +87,20 @@ class StoredFlow(_Table):
         indexes = ((("owner", "attempt"), True),)
 
 
-TABLES = (StoredConnection, StoredFlow)
+class StoredCanary(_Table):
+    """A known text sealed with each key that a process has encrypted with.
+
+    A process whose key ring lacks one of them is told at its start, before a user meets it.
+    """
+
+    kid = peewee.CharField(primary_key=True)
+    iv = peewee.BlobField()
+    sealed = peewee.BlobField()
+    #: Unix seconds.
+    since = peewee.DoubleField()
+
+    class Meta:
+        table_name = "apiary_canary"
+
+
+TABLES = (StoredConnection, StoredFlow, StoredCanary)

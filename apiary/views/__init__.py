@@ -1,12 +1,17 @@
 """The plug-in's web edge: the only place below the host that knows request and session."""
 
+import logging
 from collections.abc import Mapping
 from typing import cast
 
 import flask_login
-from flask import Blueprint, Flask, render_template
+import peewee
+from flask import Blueprint, Flask, current_app, jsonify, render_template
+from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
+from playhouse.pool import MaxConnectionsExceeded
+from werkzeug.exceptions import ServiceUnavailable
 
 from .. import db as db
 from .._assets import STATIC, TEMPLATES
@@ -14,6 +19,8 @@ from ..oauth.connect import AuthServer
 from ..state import current
 from . import connect, guards, settings, ways
 from .cards import card
+
+_log = logging.getLogger("apiary")
 
 
 def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Blueprint:
@@ -34,6 +41,8 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
     pages.before_request(guards.open_database)
     pages.teardown_request(guards.close_database)
     pages.after_request(guards.secure_headers)
+    pages.register_error_handler(peewee.PeeweeException, _database_failed)
+    pages.register_error_handler(MaxConnectionsExceeded, _database_failed)
     pages.record_once(lambda setup: _wire(cast(Flask, setup.app)))
 
     pages.add_url_rule("/", "index", settings.index)
@@ -60,6 +69,15 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
         pages.add_url_rule(f"{who}/done/<attempt>", "done", connect.done)
         pages.add_url_rule(f"{who}/trouble/<reason>", "trouble", connect.trouble)
     return pages
+
+
+def _database_failed(error: Exception) -> ResponseReturnValue:
+    """503 and a sentence. A page looks as the host's own page for that status does."""
+    sentence = "The database cannot be used right now. Try again in a moment."
+    _log.error("a page of the settings could not use the database", exc_info=error)
+    if guards.wants_json():
+        return jsonify(code="database", message=sentence), 503
+    return current_app.handle_user_exception(ServiceUnavailable(sentence))
 
 
 def _wire(app: Flask) -> None:

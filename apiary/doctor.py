@@ -1,0 +1,405 @@
+"""What may be wrong with an installation, and how to mend it: plain checks, no printing.
+
+A check says one sentence and, unless all is well, one remedy. None of them holds a secret, so
+a page may show them too.
+"""
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import peewee
+from flask import Flask
+from playhouse.pool import MaxConnectionsExceeded
+
+from . import db, rotation
+from .config import is_loopback
+from .errors import ApiaryError, EndpointRefused
+from .providers.base import Provider
+from .replies import Unusable
+from .state import State
+
+Level = Literal["ok", "warn", "wrong"]
+
+_MEGABYTE = 1024 * 1024
+_LEAST_FREE, _LITTLE_FREE = 100 * _MEGABYTE, 1024 * _MEGABYTE
+_SHORTEST_SECRET = 16
+#: Seconds; a one-time code lives ten minutes and a flow five.
+_SKEW, _LARGE_SKEW = 30, 120
+_WEB_ROOTS = frozenset({"public_html", "htdocs", "wwwroot", "static"})
+_DATABASE_ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. ``remedy`` is "" where there is nothing to do."""
+
+    name: str
+    level: Level
+    message: str
+    remedy: str = ""
+
+
+def examine(state: State, app: Flask, *, offline: bool = False) -> list[Check]:
+    """Everything. Needs an app context.
+
+    :param offline: dial nobody but the database.
+    """
+    parts: list[Callable[[], Iterator[Check]]] = [
+        lambda: flags(state),
+        lambda: address(state, app),
+        lambda: proxies(state, app),
+        lambda: secrets(state, app),
+        lambda: instance(state, app),
+        lambda: database(state),
+        lambda: vault(state),
+    ]
+    if not offline:
+        parts.append(lambda: providers(state))
+    return [check for part in parts for check in part()]
+
+
+def flags(state: State) -> Iterator[Check]:
+    """The flag, as it was read."""
+    settings = state.settings
+    shown = (
+        "on: the OpenRouter card has a Connect button"
+        if settings.openrouter_oauth
+        else "off: the OpenRouter card takes a pasted key"
+    )
+    yield Check("flags", "ok", f"OPENROUTER_OAUTH is {shown}.")
+    if urlsplit(settings.openrouter_url).scheme == "http":
+        yield Check(
+            "flags",
+            "warn",
+            f"APIARY_OPENROUTER_URL is {settings.openrouter_url}, a sandbox on this machine.",
+            "For the real OpenRouter, leave APIARY_OPENROUTER_URL empty.",
+        )
+
+
+def address(state: State, app: Flask) -> Iterator[Check]:
+    """The site's address, and the callback address that OpenRouter will be given."""
+    public, connects = state.settings.public_url, state.settings.openrouter_oauth
+    if public is None:
+        yield Check(
+            "address",
+            "warn" if connects else "ok",
+            "APIARY_PUBLIC_URL is not set"
+            + ("; Connect works on this machine only." if connects else "."),
+            "Set APIARY_PUBLIC_URL to the address that browsers see." if connects else "",
+        )
+        return
+    parts = urlsplit(public)
+    local = is_loopback(parts.hostname)
+    if parts.scheme == "http" and not local:
+        yield Check(
+            "address",
+            "wrong" if connects else "warn",
+            f"APIARY_PUBLIC_URL is {public}: plain http on a name that is not this machine."
+            + (" OpenRouter leads users back to https, or to localhost." if connects else "")
+            + " Cookies and pasted keys travel in the clear.",
+            "Put a reverse proxy with TLS in front, and set APIARY_PUBLIC_URL to its https"
+            " address.",
+        )
+    elif parts.hostname == "::1" and connects:
+        yield Check(
+            "address",
+            "warn",
+            f"APIARY_PUBLIC_URL is {public}; OpenRouter names localhost and 127.0.0.1 only.",
+            "Set APIARY_PUBLIC_URL to http://localhost with the port.",
+        )
+    elif parts.scheme == "https" and parts.port not in (None, 443) and connects:
+        yield Check(
+            "address",
+            "warn",
+            f"APIARY_PUBLIC_URL is {public}: https on port {parts.port}. OpenRouter took only the"
+            " ports 443 and 3000 until June 2026.",
+            "If Connect is refused there, serve the site on port 443.",
+        )
+    else:
+        yield Check("address", "ok", f"Browsers see this site at {public}.")
+    if connects:
+        adapter = app.url_map.bind(
+            parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme
+        )
+        callback = adapter.build(
+            "apiary.callback", {"provider": "openrouter", "flow": "FLOW"}, force_external=True
+        )
+        yield Check("callback", "ok", f"OpenRouter leads users back to {callback}")
+
+
+def proxies(state: State, app: Flask) -> Iterator[Check]:
+    """Whether the number of trusted proxies fits the address. Only where the host has one."""
+    if "APIARY_PROXY_HOPS" not in app.config:
+        return
+    hops = str(app.config["APIARY_PROXY_HOPS"] or "0")
+    https = (state.settings.public_url or "").startswith("https:")
+    if https and hops == "0":
+        yield Check(
+            "proxy",
+            "warn",
+            "The site is https, so a proxy stands in front, and APIARY_PROXY_HOPS is 0: all"
+            " visitors seem to come from the proxy's address.",
+            "Set APIARY_PROXY_HOPS to the number of proxies, and let them set X-Forwarded-For,"
+            " -Proto and -Host.",
+        )
+    elif hops != "0" and not https:
+        yield Check(
+            "proxy",
+            "warn",
+            f"APIARY_PROXY_HOPS is {hops}, and APIARY_PUBLIC_URL is not https. Without a proxy"
+            " in front, visitors can forge their address.",
+            "Set APIARY_PROXY_HOPS=0, or APIARY_PUBLIC_URL to the proxy's address.",
+        )
+    else:
+        yield Check("proxy", "ok", f"{hops} reverse proxies are trusted.")
+
+
+def secrets(state: State, app: Flask) -> Iterator[Check]:
+    """The key that signs cookies and the key ring: length, reuse, and who may read the files."""
+    secret = app.secret_key or ""
+    length = len(secret)
+    ring = state.settings.encryption_keys
+    if length < _SHORTEST_SECRET:
+        yield Check(
+            "secrets",
+            "wrong",
+            f"The key that signs cookies has {length} characters.",
+            "Set APIARY_SECRET_KEY (or SECRET_KEY) to 32 random characters or more.",
+        )
+    elif ring and str(secret) in ring:
+        yield Check(
+            "secrets",
+            "wrong",
+            "The key that signs cookies is also a key of APIARY_ENCRYPTION_KEYS.",
+            "Take another APIARY_SECRET_KEY; everybody has to sign in again.",
+        )
+    else:
+        yield Check("secrets", "ok", "The key that signs cookies is long enough.")
+    if not ring:
+        yield Check(
+            "secrets",
+            "ok",
+            f"The key ring lies in {state.settings.instance_path / 'encryption_keys'}. Keep a"
+            " copy apart from the database.",
+        )
+    for name in ("encryption_keys", "encryption_keys.retired", "secret_key"):
+        path = state.settings.instance_path / name
+        if path.exists() and path.stat().st_mode & 0o077:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            yield Check(
+                "secrets",
+                "wrong",
+                f"{path} has mode {mode:o}: others on this machine may read it.",
+                f"Run: chmod 600 {path}",
+            )
+
+
+def instance(state: State, app: Flask) -> Iterator[Check]:
+    """The folder of the database and the secrets."""
+    folder = state.settings.instance_path
+    if not folder.is_dir():
+        yield Check(
+            "instance", "ok", f"{folder} is not there, and nothing needs it: all is set elsewhere."
+        )
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Check(
+            "instance",
+            "wrong",
+            f"{folder} is not writable for this account.",
+            f"Run the app as the owner of {folder}, or give that account the folder.",
+        )
+    else:
+        yield Check("instance", "ok", f"{folder} is writable.")
+    if folder.stat().st_mode & 0o022:
+        yield Check(
+            "instance",
+            "warn",
+            f"Others on this machine may write to {folder}.",
+            f"Run: chmod 700 {folder}",
+        )
+    free = shutil.disk_usage(folder).free
+    if free < _LITTLE_FREE:
+        yield Check(
+            "disk",
+            "wrong" if free < _LEAST_FREE else "warn",
+            f"{free // _MEGABYTE} MB are free where {folder} lies.",
+            "Free some space: a database without space refuses to write.",
+        )
+    else:
+        yield Check("disk", "ok", f"{free // (1024 * _MEGABYTE)} GB are free.")
+    if _served(folder, app):
+        yield Check(
+            "instance",
+            "wrong",
+            f"{folder} seems to lie in a folder that a web server gives to everybody.",
+            "Move it, and set APIARY_INSTANCE_PATH to its new place.",
+        )
+
+
+def _served(folder: Path, app: Flask) -> bool:
+    folder = folder.resolve()
+    static = Path(app.static_folder).resolve() if app.static_folder else None
+    return (
+        (static is not None and folder.is_relative_to(static))
+        or folder.is_relative_to("/var/www/html")
+        or any(part in _WEB_ROOTS for part in folder.parts)
+    )
+
+
+def database(state: State) -> Iterator[Check]:
+    """Whether the database answers and is up to date."""
+    kind = "SQLite" if isinstance(state.database, peewee.SqliteDatabase) else "PostgreSQL"
+    try:
+        pending = db.pending(state.database, state.migrations)
+    except _DATABASE_ERRORS as error:
+        yield _unusable("database", f"{kind} cannot be used", error)
+        return
+    yield Check("database", "ok", f"{kind} answers.")
+    if pending:
+        yield Check(
+            "database",
+            "wrong",
+            f"The database is not up to date; {len(pending)} migrations wait.",
+            "Run: flask apiary upgrade",
+        )
+    else:
+        yield Check("database", "ok", "The database is up to date.")
+
+
+def vault(state: State) -> Iterator[Check]:
+    """The stored keys by the key that sealed them, and the canaries."""
+    ring = state.vault.ring
+    try:
+        if db.pending(state.database, state.migrations):
+            return
+        with db.connected():
+            found = rotation.usage(ring)
+    except _DATABASE_ERRORS as error:
+        yield _unusable("vault", "The stored keys cannot be counted", error)
+        return
+    bad = [use for use in found if use.role == "missing" or not use.sound]
+    for use in bad:
+        if use.unreadable:
+            yield Check(
+                "vault",
+                "wrong",
+                f"{use.unreadable} stored keys are sealed with {use.kid}, which is not in the key"
+                " ring. They cannot be read; nothing was lost.",
+                "Put that key back into APIARY_ENCRYPTION_KEYS and restart. If it is gone for"
+                " good, the owners have to connect again.",
+            )
+        elif use.role == "missing":
+            yield Check(
+                "vault",
+                "warn",
+                f"{use.kid} was used to seal keys and is not in the key ring; nothing stored"
+                " needs it. Another process may still use it.",
+                "Give every process the same APIARY_ENCRYPTION_KEYS, or forget it:"
+                f" flask apiary keys retire {use.kid}",
+            )
+        else:
+            yield Check(
+                "vault",
+                "wrong",
+                f"The canary of {use.kid} does not open although the key is there.",
+                "Run the version of Apiary that wrote this database, or restore a backup.",
+            )
+    older = sum(use.stored + use.held for use in found if use.role == "decrypts")
+    if older:
+        yield Check(
+            "vault",
+            "warn",
+            f"{older} stored keys are sealed with an older key of the ring.",
+            "Run: flask apiary keys rotate",
+        )
+    if not bad:
+        stored = sum(use.stored for use in found)
+        yield Check("vault", "ok", f"{stored} stored keys, each with its key in the ring.")
+
+
+def _unusable(name: str, what: str, error: Exception) -> Check:
+    # The text of a driver's error names hosts and users, never a password.
+    lines = str(error).strip().splitlines()
+    return Check(
+        name,
+        "wrong",
+        f"{what}: {lines[0] if lines else type(error).__name__}",
+        "See that the database runs, and that APIARY_DATABASE_URL and the rights of its files"
+        " or user are right.",
+    )
+
+
+def providers(state: State) -> Iterator[Check]:
+    """Whether each provider answers from here, asked without a key, and whether clocks agree."""
+    found = [provider for provider in state.providers.values() if provider.origin]
+    if not found:
+        return
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(lambda provider: _ask(state, provider), found))
+    yield from (check for check, _ in answers)
+    skews = [skew for _, skew in answers if skew is not None]
+    if not skews:
+        return
+    # The smallest: one provider's clock may be wrong, not all of them in the same way.
+    skew = min(skews, key=abs)
+    if abs(skew) <= _SKEW:
+        yield Check("clock", "ok", "This machine's clock agrees with the providers'.")
+    else:
+        yield Check(
+            "clock",
+            "wrong" if abs(skew) > _LARGE_SKEW else "warn",
+            f"This machine's clock is {abs(skew):.0f} seconds"
+            f" {'ahead' if skew > 0 else 'behind'}; one-time codes may seem too old.",
+            "Switch time synchronisation on: timedatectl set-ntp true",
+        )
+
+
+def _ask(state: State, provider: Provider) -> tuple[Check, float | None]:
+    try:
+        answer = state.http.events("GET", f"{provider.origin}/", total=10, cap=256 * 1024)
+        answer.close()
+    except EndpointRefused:
+        return (
+            Check(
+                "provider",
+                "wrong",
+                f"{provider.label} at {provider.origin} may not be dialled: the address policy"
+                " refuses it.",
+                "See that its name leads to the address that you expect, and list endpoints of"
+                " your own network in APIARY_ENDPOINTS.",
+            ),
+            None,
+        )
+    except ApiaryError as error:
+        if not isinstance(error, Unusable) or error.reason != "answer":
+            return (
+                Check(
+                    "provider",
+                    "wrong",
+                    f"{provider.label} at {provider.origin} cannot be reached: {error.message}",
+                    "See that the server runs, and that this machine may go out to it (DNS,"
+                    " firewall). Apiary uses no proxy settings of the environment.",
+                ),
+                None,
+            )
+        return Check("provider", "ok", f"{provider.label} answers at {provider.origin}."), None
+    check = Check("provider", "ok", f"{provider.label} answers at {provider.origin}.")
+    return check, _skew(answer.headers.get("date", ""))
+
+
+def _skew(date: str) -> float | None:
+    """Seconds that this machine is ahead of the one that sent the date."""
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return None

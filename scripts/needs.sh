@@ -36,6 +36,12 @@ for need; do
         apt nodejs npm
         have node && have npm && continue
         ;;
+    nginx)
+        have nginx && continue
+        echo "Installing nginx for the proxy tests ..."
+        apt nginx-light
+        have nginx && continue
+        ;;
     esac
     echo "$need is missing and could not be installed here; the tests that need it are skipped." \
         "On Debian and Ubuntu: sudo apt install $need" >&2

@@ -48,7 +48,13 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         instance / "secret_key", edge.new_secret
     )
     edge.protect(app, settings)
-    apiary = Apiary(migrations={"host": _MIGRATIONS}, home="chat.home", providers=providers)
+    apiary = Apiary(
+        migrations={"host": _MIGRATIONS},
+        home="chat.home",
+        providers=providers,
+        # A guest costs nothing to become; dialling for strangers is for members only.
+        may_add_endpoint=lambda owner: bool((found := visitors.person()) and found.member),
+    )
     apiary.init_app(app)
     answers = Answers()
     limited = not (app.testing and app.config.get("APIARY_LIMITS") is False)

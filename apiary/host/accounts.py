@@ -12,9 +12,11 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from apiary import database
 
-from .tables import Account, new_id
+from .tables import Account, clean, new_id
 
 NAME_LENGTH = 64
+# What is looked at of a name that is far too long: normalising it could take long.
+_LONGEST_NAME = 4 * NAME_LENGTH
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 200
 
 
@@ -118,7 +120,7 @@ def sign_up(guest: Person | None, name: str, password: str) -> Person:
 
 def sign_in(name: str, password: str) -> Person | None:
     """The member of that name and password; None for a wrong one, after the same time."""
-    row = Account.get_or_none(Account.name_key == fold(name))
+    row = Account.get_or_none(Account.name_key == fold(clean(name)))
     stored = row.password if row and row.password else _dummy_hash()
     good = check_password_hash(stored, password[: LONGEST_PASSWORD + 1])
     return _person(row) if row and good else None
@@ -155,7 +157,7 @@ def delete(person: Person) -> None:
 
 def fold(name: str) -> str:
     """A name as it is compared: NFKC and casefolded, so that look-alikes of case are one."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
+    folded = unicodedata.normalize("NFKC", name[:_LONGEST_NAME]).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
@@ -164,7 +166,7 @@ def check_name(name: str) -> tuple[str, str]:
 
     :raises Refused: it is empty, too long, or holds something that cannot be seen.
     """
-    shown = " ".join(unicodedata.normalize("NFKC", name).split())
+    shown = " ".join(unicodedata.normalize("NFKC", name[:_LONGEST_NAME]).split())
     if not 1 <= len(shown) <= NAME_LENGTH:
         raise Refused(f"A name has 1 to {NAME_LENGTH} characters.")
     if not shown.isprintable():

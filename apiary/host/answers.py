@@ -6,13 +6,17 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+#: Seconds of silence after which a reader hears that we are still here.
 HEARTBEAT = 15.0
-#: Finished answers stay this long for readers that come back.
+#: Finished answers stay for this many seconds, for readers that come back.
 KEPT = 60.0
+#: What one answer may take: seconds, bytes, events.
 LONGEST = 15 * 60.0
 LARGEST = 2 * 1024 * 1024
-MOST_PER_OWNER = 3
+MOST_EVENTS = 300_000
+#: Readers of one answer, running answers of one owner and of all.
 MOST_READERS = 4
+MOST_PER_OWNER = 3
 MOST = 200
 
 

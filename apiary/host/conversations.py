@@ -1,5 +1,6 @@
 """Conversations of an owner: find, list, rename, delete, and what they hold."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ LEASE = 15.0
 #: How long a question is kept in sight while nothing is connected.
 WAITING = 30 * 60.0
 BROKEN_OFF = "The answer broke off because the server stopped. Ask again."
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HISTORY_CHARACTERS = 200_000
 
 
@@ -26,9 +28,11 @@ def create(owner: str) -> Conversation:
 
 def find(owner: str, conversation_id: str) -> Conversation:
     """:raises NoSuchConversation: there is none of that id that belongs to the owner."""
-    found = Conversation.get_or_none(
-        Conversation.id == conversation_id, Conversation.owner == owner
-    )
+    found = None
+    if _ID.fullmatch(conversation_id):
+        found = Conversation.get_or_none(
+            Conversation.id == conversation_id, Conversation.owner == owner
+        )
     if found is None:
         raise NoSuchConversation
     return found

@@ -13,8 +13,8 @@ from apiary import (
     ApiaryError,
     Delta,
     Done,
-    Forbidden,
     KeyRejected,
+    ModelGone,
     OutOfCredit,
     ProviderDown,
     RateLimited,
@@ -32,6 +32,8 @@ from .tables import Message, clean
 
 _log = logging.getLogger(__name__)
 _SAVE_EVERY = 1.0
+_MOST_TOKENS = 2**53
+_MOST_COST = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Order:
     messages: list[dict[str, Any]]
     max_tokens: int | None
     day: str | None
+
+
+# With the operator's key these are the operator's to mend.
+_OPERATORS = (KeyRejected, OutOfCredit, ModelGone)
 
 
 class BuiltInDown(ApiaryError):
@@ -67,7 +73,7 @@ def run(app: Flask, answer: Answer, order: Order) -> None:
 
 
 def _for_user(error: ApiaryError, order: Order) -> ApiaryError:
-    if order.payer.kind == "builtin" and isinstance(error, KeyRejected | OutOfCredit | Forbidden):
+    if order.payer.kind == "builtin" and isinstance(error, _OPERATORS):
         _log.error("The built-in model fails: %s", error.message)
         return BuiltInDown(
             "The built-in model is out of service until the person who runs this site has mended"
@@ -112,12 +118,8 @@ def _ask(answer: Answer, order: Order) -> None:
                 kind = "delta" if isinstance(event, Delta) else "reasoning"
                 going = answer.send(kind, {"text": clean(event.text)})
             elif isinstance(event, Usage):
-                told = {
-                    "prompt_tokens": event.prompt_tokens,
-                    "completion_tokens": event.completion_tokens,
-                    "cost": event.cost,
-                }
-                cost = None if event.cost is None else float(event.cost)
+                told = _told(event)
+                cost = None if told["cost"] is None else float(told["cost"])
                 going = answer.send("usage", {**told, "cost": cost})
             else:
                 if isinstance(event, Done):
@@ -125,7 +127,7 @@ def _ask(answer: Answer, order: Order) -> None:
                 going = True
             if not going:
                 return
-            if answer.size > answers.LARGEST:
+            if answer.size > answers.LARGEST or answer.count > answers.MOST_EVENTS:
                 raise ApiaryError("The answer grew too long and was ended here.")
             if time.monotonic() - saved >= _SAVE_EVERY:
                 save(answer)
@@ -137,7 +139,19 @@ def _ask(answer: Answer, order: Order) -> None:
             f"{order.payer.label} sent an empty answer. Ask again.",
             provider=str(order.payer.provider),
         )
-    finish(answer, "complete", finish_reason=reason[:64], **told)
+    finish(answer, "complete", finish_reason=clean(reason)[:64], **told)
+
+
+def _told(usage: Usage) -> dict[str, Any]:
+    """What a provider tells of the usage, within what a database column takes."""
+    cost = usage.cost
+    if cost is not None and not (cost.is_finite() and 0 <= cost < _MOST_COST):
+        cost = None
+    return {
+        "prompt_tokens": min(max(usage.prompt_tokens, 0), _MOST_TOKENS),
+        "completion_tokens": min(max(usage.completion_tokens, 0), _MOST_TOKENS),
+        "cost": cost,
+    }
 
 
 def save(answer: Answer) -> None:
@@ -216,7 +230,8 @@ def _save_last(
         finally:
             if opened:
                 database.close()
-    except peewee.PeeweeException:
+    except Exception:
+        # Whatever it was: readers wait for an end, and get one.
         _log.exception("The end of an answer could not be saved")
         return {
             "code": "not_saved",

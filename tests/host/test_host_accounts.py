@@ -3,8 +3,6 @@
 import json
 import re
 
-import pytest
-
 from apiary import database
 from apiary.host import accounts
 from apiary.host.tables import Account, Allowance, Conversation, Message
@@ -125,29 +123,32 @@ def test_nobody_learns_who_has_an_account(browser, host):
     assert answer("Ada") == answer("Nobody")
 
 
-@pytest.mark.parametrize("other", ["ada", " ADA ", "Ａｄａ", "A\u00adda"])
-def test_names_that_look_alike_are_one(browser, host, other):
+def test_names_that_look_alike_are_one(browser, host):
     browser.sign_up("Ada")
-    with Browser(host).form("/sign-up", name=other, password="correct horse") as refused:
-        assert refused.status_code == 400
+    for other in ("ada", " ADA ", "Ａｄａ", "A\u00adda"):
+        with Browser(host).form("/sign-up", name=other, password="correct horse") as refused:
+            assert refused.status_code == 400, other
+    assert rows(host, Account) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "password"),
-    [
+def test_names_and_passwords_that_cannot_be_used(browser, host):
+    for name, password in (
         ("", "correct horse"),
         ("x" * 65, "correct horse"),
+        ("\ufdfa" * 60, "correct horse"),
         ("a\u202eb", "correct horse"),
+        ("a\0b", "correct horse"),
         ("Ada", "short"),
         ("Ada", "x" * 201),
         ("Ada", ""),
-    ],
-)
-def test_names_and_passwords_that_cannot_be_used(browser, host, name, password):
-    with browser.form("/sign-up", name=name, password=password) as refused:
-        assert refused.status_code == 400
-        assert 'class="error"' in refused.get_data(as_text=True)
+    ):
+        with browser.form("/sign-up", name=name, password=password) as refused:
+            assert refused.status_code == 400, (name, password)
+            assert 'class="error"' in refused.get_data(as_text=True)
     assert rows(host, Account) == 0
+    for name in ("", "\0", "x" * 100_000, "\ufdfa" * 100_000):
+        with browser.sign_in(name) as refused:
+            assert refused.status_code == 400, name[:9]
 
 
 def test_where_to_go_next_is_a_word_and_not_an_address(browser):

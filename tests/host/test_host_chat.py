@@ -137,8 +137,9 @@ def test_from_the_beginning_and_after_a_number(chatter):
     assert chatter.get(path).status_code == 204, "nothing runs any more"
     with chatter.get(f"{path}?after={found[-1].id - 1}") as rest:
         assert [e.id for e in events(rest)] == [found[-1].id]
-    with chatter.get(f"{path}?after=garbage") as rest:
-        assert rest.status_code == 204
+    for after in ("garbage", found[-1].id, 999):
+        with chatter.get(f"{path}?after={after}") as rest:
+            assert rest.status_code == 204
 
 
 def test_one_answer_at_a_time_in_a_conversation(chatter, slowly):
@@ -281,9 +282,9 @@ def test_the_default_model_and_then_the_last_one(chatter, sandbox):
     assert sent == ["openrouter/auto", "sandbox/echo", "sandbox/echo"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_input_that_makes_no_sense_changes_nothing(chatter):
+    conversation = chatter.conversation()
+    for body in (
         {},
         {"text": ""},
         {"text": " \n "},
@@ -297,14 +298,20 @@ def test_the_default_model_and_then_the_last_one(chatter, sandbox):
         {"text": "x", "max_tokens": -1},
         ["text"],
         "text",
-    ],
-)
-def test_input_that_makes_no_sense_changes_nothing(chatter, body):
-    conversation = chatter.conversation()
-    with chatter.send(f"/c/{conversation}/messages", body) as refused:
-        assert refused.status_code == 400
-        assert refused.json["message"].endswith(".")
+    ):
+        with chatter.send(f"/c/{conversation}/messages", body) as refused:
+            assert refused.status_code == 400, body
+            assert refused.json["message"].endswith("."), body
     assert chatter.messages(conversation) == []
+
+
+def test_odd_addresses_are_not_found(chatter):
+    for path in ("/c/%00", "/c/%ff", "/c/" + "x" * 5000, "/payer?conversation=%00"):
+        assert chatter.get(path).status_code == 404, path
+    assert chatter.get("/payer?provider=%00").status_code == 400
+    for after in ("-1", "9" * 5000, "%00", "²"):
+        conversation = chatter.conversation()
+        assert chatter.get(f"/c/{conversation}/stream?after={after}").status_code == 204
 
 
 def test_rename_delete_and_export(chatter):

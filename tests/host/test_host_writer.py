@@ -1,0 +1,148 @@
+"""What a provider of ill will can send, and the caps on an answer."""
+
+import threading
+from decimal import Decimal
+
+import pytest
+
+from apiary import Delta, Done, Model, Provider, Reasoning, Usage
+from apiary.host import answers
+from apiary.host.answers import Answer, Answers, Full
+from tests.host.browsing import Browser, text_of
+
+
+class Staged:
+    """Events out of a list."""
+
+    def __init__(self, events):
+        self.events = events
+        self.closed = threading.Event()
+
+    def __iter__(self):
+        yield from self.events
+
+    def close(self):
+        self.closed.set()
+
+
+class Script(Provider):
+    """A provider that answers what the test put in."""
+
+    name, label, origin = "script", "Script", "https://script.example"
+
+    def __init__(self):
+        self.events = []
+
+    def check(self, key):
+        from apiary import Facts
+
+        return Facts()
+
+    def models(self, key):
+        return [Model("first", "First")]
+
+    def stream(self, key, request):
+        return Staged(self.events)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def reader(make_host, database_url, script) -> Browser:
+    found = Browser(make_host(providers=(script,), APIARY_DATABASE_URL=database_url))
+    with found.form("/settings/script/key", api_key="script-key-1234567890") as saved:
+        assert saved.status_code in (200, 303)
+    return found
+
+
+def ask(reader: Browser, script: Script, *events):
+    script.events = events
+    conversation = reader.conversation()
+    return reader.ask("hello", conversation), reader.messages(conversation)[-1]
+
+
+def test_numbers_that_no_column_takes(reader, script):
+    usage = Usage(10**40, -5, Decimal("1e30"))
+    found, row = ask(reader, script, Delta("hi"), usage, Done("stop"))
+    assert found[-1].kind == "done" and row["state"] == "complete"
+    assert found[1].data == {"prompt_tokens": 2**53, "completion_tokens": 0, "cost": None}
+
+
+def test_text_that_no_column_takes(reader, script):
+    found, row = ask(reader, script, Delta("a\0b\ud800"), Reasoning("\0"), Done("x\0" * 100))
+    assert row["state"] == "complete"
+    assert row["text"] == text_of(found) == "a\ufffdb\ufffd"
+
+
+def test_a_pair_of_surrogates_is_one_character(reader, script):
+    _, row = ask(reader, script, Delta("\ud83d\udc1d"), Done("stop"))
+    assert row["text"] == "🐝"
+
+
+def test_the_reason_is_kept(reader, script):
+    found, row = ask(reader, script, Delta("hi"), Done("length"))
+    assert found[-1].data["finish_reason"] == "length"
+    assert row["state"] == "complete"
+
+
+def test_an_empty_answer_is_a_failure(reader, script):
+    found, row = ask(reader, script, Done("stop"))
+    assert (found[-1].kind, found[-1].data["code"]) == ("error", "provider_down")
+    assert row["state"] == "failed"
+
+
+def test_a_bug_in_a_provider_ends_in_a_sentence(reader, script):
+    found, row = ask(reader, script, Delta("hi"), "no event", Delta(7))
+    assert found[-1].kind == "error" and found[-1].data["action"] == "retry"
+    assert (row["state"], row["text"]) == ("incomplete", "hi")
+
+
+@pytest.mark.parametrize("cap", [("LARGEST", 5), ("MOST_EVENTS", 1)])
+def test_an_answer_without_end_is_ended(reader, script, monkeypatch, cap):
+    monkeypatch.setattr(answers, *cap)
+    found, row = ask(reader, script, Delta("1234"), Delta("5678"), Delta("9"))
+    assert found[-1].kind == "error" and "too long" in found[-1].data["message"]
+    assert (row["state"], row["text"]) == ("incomplete", "12345678")
+
+
+def test_the_first_model_where_nothing_is_known(reader, script):
+    _, row = ask(reader, script, Delta("hi"), Done("stop"))
+    assert row["model"] == "first"
+
+
+def test_all_places_are_taken(monkeypatch):
+    monkeypatch.setattr(answers, "MOST", 2)
+    running = Answers()
+    for number in range(2):
+        running.open(Answer(f"m{number}", f"c{number}", f"owner{number}"))
+    with pytest.raises(Full) as full:
+        running.open(Answer("m", "c", "owner"))
+    assert full.value.code == "server_busy"
+
+
+def test_finished_answers_are_forgotten(monkeypatch):
+    running = Answers()
+    answer = Answer("m", "c", "owner")
+    running.open(answer)
+    assert answer.claim() and not answer.claim()
+    answer.end("done", {})
+    assert running.find("c") is answer and running.running("c") is None
+    monkeypatch.setattr(answers, "KEPT", -1)
+    assert running.find("c") is None
+
+
+def test_a_silent_answer_says_that_it_is_there(monkeypatch):
+    monkeypatch.setattr(answers, "HEARTBEAT", 0.01)
+    answer = Answer("m", "c", "owner")
+    stream = answer.follow()
+    assert [next(stream), next(stream)] == [b": open\n\n", b": still here\n\n"]
+    answer.send("delta", {"text": "a\nb"})
+    answer.send("delta", {"text": "c"})
+    assert next(stream) == (
+        b'id: 1\nevent: delta\ndata: {"text":"a\\nb"}\n\n'
+        b'id: 2\nevent: delta\ndata: {"text":"c"}\n\n'
+    )
+    stream.close()

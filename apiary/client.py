@@ -22,6 +22,10 @@ _FRESH = 600.0
 _RETRY = 30.0
 _LISTS = 500
 
+Messages = Sequence[Mapping[str, Any]]
+#: Called with the owner, the provider's name and the messages; gives other messages, or None.
+BeforeSend = Callable[[str | None, str, Messages], Messages | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -53,9 +57,15 @@ class Answer:
 class Client:
     """Asks providers with their owners' keys."""
 
-    def __init__(self, vault: Vault, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        providers: Mapping[str, Provider],
+        before_send: BeforeSend | None = None,
+    ) -> None:
         self._vault = vault
         self._providers = providers
+        self._before_send = before_send
         self._lists: OrderedDict[tuple[str | None, str], tuple[Catalogue, float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -69,6 +79,18 @@ class Client:
         except KeyError:
             raise NotConnected(f"There is no provider named {name!r}.", provider=name) from None
 
+    def bound(self, owner: str | None, name: str) -> Provider:
+        """The provider, at the address that the owner gave where it takes one.
+
+        :raises NotConnected: there is no such provider.
+        """
+        provider = self.provider(name)
+        if not provider.takes_address or owner is None:
+            return provider
+        with connected():
+            connection = self._vault.get(owner, name)
+        return provider.at(connection.base_url) if connection else provider
+
     def catalogue(
         self, owner: str | None, name: str, *, api_key: str | Secret | None = None
     ) -> Catalogue:
@@ -76,10 +98,9 @@ class Client:
 
         :raises NotConnected: the owner has no connection, KeyUnreadable: it cannot be read.
         """
-        provider = self.provider(name)
+        provider = self.bound(owner, name)
         key = self._key(owner, provider, api_key)
-        # OpenRouter's list is the same for everybody; other providers' depend on the key.
-        slot = (None if name == "openrouter" else owner, name)
+        slot = (None if provider.one_list else owner, name)
         with self._lock:
             kept, next_try = self._lists.get(slot, (Catalogue([], 0), 0.0))
             now = time.time()
@@ -113,7 +134,7 @@ class Client:
         name: str,
         *,
         model: str,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Messages,
         max_tokens: int | None = None,
         user: str | None = None,
         api_key: str | Secret | None = None,
@@ -123,9 +144,12 @@ class Client:
         :param api_key: a key of the host's own; else the owner's connection pays.
         :raises ApiaryError: before the answer begins, or while it is iterated.
         """
-        provider = self.provider(name)
+        provider = self.bound(owner, name)
         key = self._key(owner, provider, api_key)
         version = self._version(owner, name, api_key)
+        if self._before_send is not None:
+            changed = self._before_send(owner, name, messages)
+            messages = messages if changed is None else changed
         request = ChatRequest(model, messages, max_tokens=max_tokens, user=user)
         try:
             stream = provider.stream(key, request)

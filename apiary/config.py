@@ -13,7 +13,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_BUILT_IN = frozenset({"openrouter", "openai", "anthropic", "static"})
+_BUILT_IN = frozenset({"openrouter", "openai", "anthropic", "endpoint", "static"})
 
 
 @dataclass(frozen=True, slots=True)

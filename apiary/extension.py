@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 import peewee
 from flask import Flask, current_app
@@ -14,7 +15,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from . import db, rotation
 from .addresses import Policy
 from .cli import commands
-from .client import Answer, Catalogue, Client
+from .client import Answer, BeforeSend, Catalogue, Client, Messages
 from .config import Settings
 from .crypto import KeyRing, generated_secret, new_key
 from .errors import ConfigError
@@ -30,13 +31,16 @@ from .views import make_blueprint
 
 _log = logging.getLogger("apiary")
 
+#: The id of a user as the host has it. Text counts: 7 and "7" are the same owner.
+Owner = str | int | UUID
+
 
 class Apiary:
     """Lets every user of a Flask app bring their own model.
 
     :param app: short for :meth:`init_app`.
     :param url_prefix: where the settings pages are mounted.
-    :param owner: returns the id of the current user as text, None when nobody is signed in.
+    :param owner: returns the id of the current user, None when nobody is signed in.
         Left out, Flask-Login's ``current_user.get_id()`` is asked.
     :param database: a peewee ``Database`` of the host's; left out, one is opened from
         ``APIARY_DATABASE_URL``. The host opens and closes the connections of its own database.
@@ -44,6 +48,12 @@ class Apiary:
         database; ``flask apiary upgrade`` runs them too.
     :param home: endpoint of the host's page to go back to after connecting.
     :param providers: further providers; one with the name of a built-in takes its place.
+    :param auth_servers: called with the settings and the ``Http``, gives the servers at which
+        users connect beside OpenRouter; each has the name of its provider.
+    :param before_send: called with the owner, the provider's name and the messages before each
+        question is sent; may return other messages, such as with a system prompt before them.
+    :param may_add_endpoint: called with an owner; says whether that one may add an endpoint of
+        their own where ``APIARY_CUSTOM_ENDPOINTS`` is ``public`` or ``lan``. Left out, all may.
 
     One object may serve several apps; nothing of an app is kept on it.
     """
@@ -53,11 +63,14 @@ class Apiary:
         app: Flask | None = None,
         *,
         url_prefix: str = "/settings",
-        owner: Callable[[], str | None] | None = None,
+        owner: Callable[[], Owner | None] | None = None,
         database: peewee.Database | None = None,
         migrations: Mapping[str, Path] | None = None,
         home: str | None = None,
         providers: Iterable[Provider] | Callable[[Settings, Http], Iterable[Provider]] = (),
+        auth_servers: Callable[[Settings, Http], Iterable[AuthServer]] | None = None,
+        before_send: BeforeSend | None = None,
+        may_add_endpoint: Callable[[str], bool] | None = None,
     ) -> None:
         self._url_prefix = url_prefix
         self._owner = owner
@@ -65,6 +78,9 @@ class Apiary:
         self._migrations = dict(migrations or {})
         self._home = home
         self._extra = providers
+        self._auth_servers = auth_servers
+        self._before_send = before_send
+        self._may_add_endpoint = may_add_endpoint
         if app is not None:
             self.init_app(app)
 
@@ -90,6 +106,10 @@ class Apiary:
         servers: dict[str, AuthServer] = {}
         if settings.openrouter_oauth:
             servers["openrouter"] = OpenRouter(settings, http)
+        for server in self._auth_servers(settings, http) if self._auth_servers else ():
+            servers[server.name] = server
+        if unknown := servers.keys() - providers.keys():
+            raise ConfigError(f"auth_servers names {min(unknown)!r}, which is no provider here.")
         database = self._database or db.open_url(settings.database_url)
         state = State(
             settings=settings,
@@ -97,11 +117,12 @@ class Apiary:
             migrations=self._migrations,
             vault=vault,
             providers=providers,
-            client=Client(vault, providers),
+            client=Client(vault, providers, self._before_send),
             connect=Connect(vault, servers, providers),
             http=http,
-            owner=self._owner or _flask_login_owner,
+            owner=partial(_owner_as_text, self._owner or _flask_login_owner),
             home=self._home,
+            may_add_endpoint=self._may_add_endpoint or (lambda owner: True),
         )
         app.extensions["apiary"] = state
         app.register_blueprint(make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/")))
@@ -116,39 +137,41 @@ class Apiary:
 
     # What follows is for the host's own views, threads and commands; each needs an app context.
 
-    def connection(self, owner: str, provider: str) -> Connection | None:
+    def connection(self, owner: Owner, provider: str) -> Connection | None:
         """Who is connected, since when, in which state; None when there is no connection."""
+        vault = current().vault
         with db.connected():
-            return current().vault.get(owner, provider)
+            return vault.get(str(owner), provider)
 
-    def connections(self, owner: str) -> list[Connection]:
+    def connections(self, owner: Owner) -> list[Connection]:
         """The owner's connections, the newest first."""
+        vault = current().vault
         with db.connected():
-            return current().vault.all(owner)
+            return vault.all(str(owner))
 
     def providers(self) -> list[Provider]:
         """The providers of this app, in the order of the settings page."""
         return list(current().providers.values())
 
     def catalogue(
-        self, owner: str | None, provider: str, *, api_key: str | Secret | None = None
+        self, owner: Owner | None, provider: str, *, api_key: str | Secret | None = None
     ) -> Catalogue:
         """The models with the age of the list. See :meth:`apiary.client.Client.catalogue`."""
-        return current().client.catalogue(owner, provider, api_key=api_key)
+        return current().client.catalogue(_text(owner), provider, api_key=api_key)
 
     def models(
-        self, owner: str | None, provider: str, *, api_key: str | Secret | None = None
+        self, owner: Owner | None, provider: str, *, api_key: str | Secret | None = None
     ) -> list[Model]:
         """The models that can be asked with the owner's connection."""
         return self.catalogue(owner, provider, api_key=api_key).models
 
     def stream(
         self,
-        owner: str | None,
+        owner: Owner | None,
         provider: str,
         *,
         model: str,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Messages,
         max_tokens: int | None = None,
         user: str | None = None,
         api_key: str | Secret | None = None,
@@ -158,7 +181,7 @@ class Apiary:
         :raises ApiaryError: before the answer begins, or while it is iterated.
         """
         return current().client.stream(
-            owner,
+            _text(owner),
             provider,
             model=model,
             messages=messages,
@@ -169,18 +192,18 @@ class Apiary:
 
     def complete(
         self,
-        owner: str | None,
+        owner: Owner | None,
         provider: str,
         *,
         model: str,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Messages,
         max_tokens: int | None = None,
         user: str | None = None,
         api_key: str | Secret | None = None,
     ) -> Answer:
         """As :meth:`stream`, but waits for the whole answer."""
         return current().client.complete(
-            owner,
+            _text(owner),
             provider,
             model=model,
             messages=messages,
@@ -189,10 +212,11 @@ class Apiary:
             api_key=api_key,
         )
 
-    def forget_owner(self, owner: str) -> None:
+    def forget_owner(self, owner: Owner) -> None:
         """Delete every row of an owner whose account ends."""
+        vault = current().vault
         with db.connected():
-            current().vault.forget_owner(owner)
+            vault.forget_owner(str(owner))
 
 
 def _key_ring(settings: Settings) -> KeyRing:
@@ -208,7 +232,16 @@ def _key_ring(settings: Settings) -> KeyRing:
     return KeyRing.parse(generated_secret(path, lambda: new_key("k1")))
 
 
-def _flask_login_owner() -> str | None:
+def _text(owner: Owner | None) -> str | None:
+    # An empty id would be shared by everybody who has none.
+    return None if owner is None or owner == "" else str(owner)
+
+
+def _owner_as_text(ask: Callable[[], Owner | None]) -> str | None:
+    return _text(ask())
+
+
+def _flask_login_owner() -> Owner | None:
     if not hasattr(current_app, "login_manager"):
         raise RuntimeError(
             "Apiary does not know who is signed in. Set up Flask-Login in this app, or pass"
@@ -216,8 +249,8 @@ def _flask_login_owner() -> str | None:
         )
     from flask_login import current_user
 
-    owner = current_user.get_id() if current_user.is_authenticated else None
-    return None if owner is None else str(owner)
+    found: Owner | None = current_user.get_id() if current_user.is_authenticated else None
+    return found
 
 
 def _upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:

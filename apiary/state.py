@@ -31,6 +31,8 @@ class State:
     owner: Callable[[], str | None]
     #: Endpoint of the host's page to go back to after connecting.
     home: str | None
+    #: Whether an owner may add an endpoint of their own, where the operator allows any.
+    may_add_endpoint: Callable[[str], bool]
 
 
 def current() -> State:

@@ -8,7 +8,7 @@ from ..config import Settings
 from ..http import Http
 from .anthropic import Anthropic
 from .base import Provider
-from .endpoint import Endpoint
+from .endpoint import Endpoint, OwnEndpoint
 from .openai import OpenAI
 from .openrouter import OpenRouter
 
@@ -35,6 +35,8 @@ def load(settings: Settings, http: Http, extra: Iterable[Provider] = ()) -> dict
         found[provider.name] = provider
     for endpoint in settings.endpoints:
         found[endpoint.name] = Endpoint(settings, http, endpoint.name, endpoint.url)
+    if settings.custom_endpoints in {"public", "lan"}:
+        found[OwnEndpoint.NAME] = OwnEndpoint(settings, http)
     for provider in extra:
         found[provider.name] = provider
     for point in entry_points(group=GROUP):

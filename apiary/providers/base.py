@@ -137,6 +137,10 @@ class Provider(abc.ABC):
     key_prefixes: tuple[str, ...] = ()
     #: False where a server may be asked without a key.
     needs_key: bool = True
+    #: True where the list of models does not depend on the key.
+    one_list: bool = False
+    #: True for an endpoint whose address its owner gives; see :meth:`at`.
+    takes_address: bool = False
     #: Where people make and delete keys, "" where there is no such page.
     keys_url: str = ""
     #: Where people buy credits, "" where there is no such page.
@@ -164,6 +168,10 @@ class Provider(abc.ABC):
 
         :raises ApiaryError: the provider refused before it began.
         """
+
+    def at(self, base_url: str) -> "Provider":
+        """The provider at an owner's own address; itself where it has one of its own."""
+        return self
 
     def key_page(self, key_sha256: str) -> str:
         """The address where the owner of that very key can see and delete it, or ""."""

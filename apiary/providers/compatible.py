@@ -36,7 +36,7 @@ class Compatible(Provider):
         self._settings = settings
         self._http = http
         self._url = url.rstrip("/")
-        self.origin = origin(url)
+        self.origin = origin(url) if url else ""
 
     def check(self, key: Secret) -> Facts:
         reply = self._get("/models", key)

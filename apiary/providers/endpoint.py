@@ -1,15 +1,18 @@
-"""An OpenAI-compatible server that the operator lists: Ollama, vLLM, LM Studio, llama.cpp."""
+"""OpenAI-compatible servers, such as Ollama, vLLM, LM Studio, llama.cpp."""
 
 from ..config import Settings
 from ..errors import ApiaryError, KeyRejected, ProviderDown
 from ..http import Http, Reply
 from ..secret import Secret
-from .base import Facts
+from .base import Facts, Provider
 from .compatible import Compatible
 
 
 class Endpoint(Compatible):
-    """:param url: its base URL, which normally ends in ``/v1``."""
+    """One that the operator lists.
+
+    :param url: its base URL, which normally ends in ``/v1``.
+    """
 
     needs_key = False
 
@@ -34,3 +37,18 @@ class Endpoint(Compatible):
                 provider=self.name,
             )
         return super()._refusal(key, reply, asked=asked)
+
+
+class OwnEndpoint(Endpoint):
+    """One whose address its owner gives, where the operator allows that."""
+
+    takes_address = True
+    NAME = "endpoint"
+
+    def __init__(self, settings: Settings, http: Http, url: str = "") -> None:
+        super().__init__(settings, http, self.NAME, url)
+        self.label = "Your own endpoint"
+        self._settings = settings
+
+    def at(self, base_url: str) -> Provider:
+        return OwnEndpoint(self._settings, self._http, base_url)

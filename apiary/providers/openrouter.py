@@ -24,6 +24,7 @@ from .compatible import LIST_LENGTH, LIST_PAGES, Compatible, amount, text, whole
 class OpenRouter(Compatible):
     name = "openrouter"
     label = "OpenRouter"
+    one_list = True
     key_prefixes = ("sk-or-",)
     max_tokens_field = "max_completion_tokens"
     # Usage is always sent there; stream_options has no effect.

@@ -53,6 +53,8 @@ class Card:
         connection = self.connection
         match self.state:
             case "connected" if connection:
+                if connection.base_url:
+                    return f"Connected to {connection.origin}"
                 return f"Connected as {connection.identity}"
             case "rejected":
                 return f"{self.provider.label} no longer accepts this key."
@@ -109,6 +111,7 @@ class Card:
             "source": self.source or None,
             "identity": connection.identity if connection else None,
             "label": connection.label if connection else None,
+            "base_url": connection.base_url or None if connection else None,
             "since": _iso(connection.since) if connection else None,
             "usage": _number(facts.usage) if facts else None,
             "limit": _number(facts.limit) if facts else None,

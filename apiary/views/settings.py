@@ -3,7 +3,7 @@
 from flask import Response, abort, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from ..errors import ApiaryError, KeyRejected, KeyUnreadable
+from ..errors import ApiaryError, EndpointRefused, KeyRejected, KeyUnreadable
 from ..providers.base import Facts, Provider
 from ..secret import Secret, is_key, trim
 from ..state import current
@@ -31,6 +31,16 @@ def save_key(provider: str) -> ResponseReturnValue:
     me, found, form = owner(), _known(provider), KeyForm()
     if not form.validate():
         return _refuse(found, 422, "That is too long for a key. Nothing was saved.")
+    base_url = ""
+    if found.takes_address:
+        if not current().may_add_endpoint(me):
+            return _refuse(found, 403, "Guests cannot add endpoints. Sign up first.")
+        try:
+            http = current().http
+            base_url = http.policy.admit((form.base_url.data or "").strip(), http.resolver)
+        except EndpointRefused as error:
+            return _refuse(found, 422, f"{error.message} Nothing was saved.")
+        found = found.at(base_url)
     text = trim(form.api_key.data or "")
     if not text and found.needs_key:
         return _refuse(found, 422, "Paste a key first. Nothing was saved.")
@@ -66,7 +76,8 @@ def save_key(provider: str) -> ResponseReturnValue:
                 can_store=True,
             )
         facts = Facts(verified=False)
-    current().vault.put(me, found, key, source="key", facts=facts)
+    # Another address is another origin: the old key is dropped with it.
+    current().vault.put(me, found, key, source="key", facts=facts, base_url=base_url)
     current().client.drop_list(me, found.name)
     return _done(me, found)
 
@@ -79,8 +90,9 @@ def check(provider: str) -> ResponseReturnValue:
     if connection is None:
         return _refuse(found, 409, f"{found.label} is not connected.")
     notice = ""
+    bound = current().client.bound(me, found.name)
     try:
-        facts = found.check(vault.reveal(me, found))
+        facts = bound.check(vault.reveal(me, bound))
     except KeyRejected:
         vault.reject(me, found.name, connection.version)
     except KeyUnreadable as error:
@@ -142,7 +154,7 @@ def _refuse(provider: Provider, status: int, sentence: str, **more: object) -> R
         response.status_code = status
         return response
     all_cards = [
-        card(me, other, browser(), sentence if other is provider else "")
+        card(me, other, browser(), sentence if other.name == provider.name else "")
         for other in current().providers.values()
     ]
     page = render_template(

@@ -84,6 +84,7 @@ export class Card {
     this.part("checked").hidden = !data.checked;
     this.part("unverified").hidden = data.verified !== false;
     this.#fact("how", data.how);
+    this.#fact("base_url", data.base_url ?? "");
     this.#fact("label", data.label ?? "");
     for (const element of this.section.querySelectorAll("[data-known]")) {
       element.hidden = !data.known;
@@ -111,7 +112,8 @@ export class Card {
   }
 
   #fact(name, text) {
-    this.section.querySelector(`[data-fact="${name}"]`).textContent = text;
+    const place = this.section.querySelector(`[data-fact="${name}"]`);
+    if (place) place.textContent = text;
   }
 
   #time(name, iso) {

@@ -7,7 +7,9 @@ Apiary(app)
 from ._assets import STATIC as STATIC
 from ._assets import TEMPLATES as TEMPLATES
 from .client import Answer as Answer
+from .client import BeforeSend as BeforeSend
 from .client import Catalogue as Catalogue
+from .client import Messages as Messages
 from .config import VARIABLES as VARIABLES
 from .config import Endpoint as Endpoint
 from .config import Settings as Settings
@@ -28,6 +30,12 @@ from .errors import ProviderDown as ProviderDown
 from .errors import RateLimited as RateLimited
 from .errors import RequestRefused as RequestRefused
 from .extension import Apiary as Apiary
+from .extension import Owner as Owner
+from .http import Http as Http
+from .oauth.connect import AuthServer as AuthServer
+from .oauth.connect import ExchangeLost as ExchangeLost
+from .oauth.connect import ExchangeRefused as ExchangeRefused
+from .oauth.connect import Grant as Grant
 from .providers.base import ChatRequest as ChatRequest
 from .providers.base import Delta as Delta
 from .providers.base import Done as Done
@@ -38,6 +46,8 @@ from .providers.base import Provider as Provider
 from .providers.base import Reasoning as Reasoning
 from .providers.base import Stream as Stream
 from .providers.base import Usage as Usage
+from .providers.compatible import Compatible as Compatible
+from .replies import Reply as Reply
 from .secret import Secret as Secret
 from .signals import connected as connected
 from .signals import disconnected as disconnected
@@ -51,8 +61,11 @@ __all__ = [
     "Answer",
     "Apiary",
     "ApiaryError",
+    "AuthServer",
+    "BeforeSend",
     "Catalogue",
     "ChatRequest",
+    "Compatible",
     "ConfigError",
     "Connection",
     "Delta",
@@ -60,18 +73,25 @@ __all__ = [
     "Endpoint",
     "EndpointRefused",
     "Event",
+    "ExchangeLost",
+    "ExchangeRefused",
     "Facts",
     "Forbidden",
+    "Grant",
+    "Http",
     "KeyRejected",
     "KeyUnreadable",
+    "Messages",
     "Model",
     "ModelGone",
     "NotConnected",
     "OutOfCredit",
+    "Owner",
     "Provider",
     "ProviderDown",
     "RateLimited",
     "Reasoning",
+    "Reply",
     "RequestRefused",
     "Secret",
     "Settings",

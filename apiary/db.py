@@ -128,7 +128,7 @@ def upgrade(db: peewee.Database, extra: Mapping[str, Path]) -> list[str]:
     :param extra: folders of migrations by name, beside the plug-in's own.
     """
     done: list[str] = []
-    with _only_one(db), db.connection_context(), _advisory_lock(db):
+    with _only_one(db), _opened(db), _advisory_lock(db):
         for name, runner in _runners(db, extra):
             done += [f"{name}: {migration}" for migration in runner.up() or ()]
     return done
@@ -165,7 +165,8 @@ def _advisory_lock(db: peewee.Database) -> Iterator[None]:
 @contextmanager
 def _only_one(db: peewee.Database) -> Iterator[None]:
     """For SQLite a lock on a file beside the database: it takes no lock of its own here."""
-    if not isinstance(db, peewee.SqliteDatabase) or os.name != "posix":
+    memory = str(db.database) == ":memory:" or str(db.database).startswith("file:")
+    if not isinstance(db, peewee.SqliteDatabase) or memory or os.name != "posix":
         yield
         return
     import fcntl

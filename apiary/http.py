@@ -92,7 +92,8 @@ class Http:
     ) -> Reply:
         """Send a request and read the whole answer.
 
-        :param body: what to send as JSON.
+        :param body: what to send as JSON; bytes go as they are, with the content type that
+            ``headers`` name.
         :param total: seconds of wall time for everything but the look-up of the name.
         :param cap: bytes that the answer's body may have.
         :raises EndpointRefused: the policy does not allow the address.
@@ -161,7 +162,9 @@ class Http:
     ) -> httpx.Response:
         address = self.policy.check(url)
         client = self._open()
-        kind = {} if body is None else {"content-type": "application/json"}
+        content, kind = body, {}
+        if body is not None and not isinstance(body, bytes):
+            content, kind = json.dumps(body).encode(), {"content-type": "application/json"}
         failure: Reason
         token = _call.set((end, address.scheme))
         try:
@@ -169,7 +172,7 @@ class Http:
                 method,
                 address.url,
                 headers={**(headers or {}), **kind},
-                content=None if body is None else json.dumps(body).encode(),
+                content=content,
                 timeout=httpx.Timeout(connect=5, read=read, write=10, pool=5),
             )
             return client.send(request, stream=True)

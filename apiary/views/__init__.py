@@ -56,6 +56,7 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
         who = f"/<any({', '.join(servers)}):provider>"
         post = ["POST"]
         pages.add_url_rule(f"{who}/connect", "connect", connect.start, methods=post)
+        pages.add_url_rule(f"{who}/callback", "returned", connect.returned)
         pages.add_url_rule(f"{who}/callback/<flow>", "callback", connect.callback)
         pages.add_url_rule(f"{who}/flows/<attempt>", "flow", connect.status)
         pages.add_url_rule(f"{who}/flows/<attempt>/cancel", "cancel", connect.cancel, methods=post)

@@ -69,6 +69,18 @@ def start(provider: str) -> ResponseReturnValue:
     return pages.hop(label, started.callback, started)
 
 
+def returned(provider: str) -> ResponseReturnValue:
+    """For servers that lead back to one fixed address: the flow stands in ``state``.
+
+    The flow's cookie is sent to the flow's own address only.
+    """
+    states = request.args.getlist("state")
+    if len(states) != 1 or not pages.ATTEMPT.fullmatch(states[0]):
+        return _lead("apiary.trouble", provider=provider, reason="unknown")
+    kept = {name: request.args.getlist(name) for name in ("code", "error", "iss")}
+    return _lead("apiary.callback", provider=provider, flow=states[0], **kept)
+
+
 def callback(provider: str, flow: str) -> ResponseReturnValue:
     """Where the provider sends the browser back to. Every branch leads to a clean address.
 

@@ -1,6 +1,10 @@
 // Asks our own server. Every answer has `ok`, `status`, `data` and a sentence in `message`.
 
-const token = () => document.querySelector("meta[name=csrf-token]")?.content ?? "";
+// A host's own page with a card in it may have no meta tag; the card's forms hold the token too.
+const token = () =>
+  document.querySelector("meta[name=csrf-token]")?.content ??
+  document.querySelector("[data-provider] input[name=csrf_token]")?.value ??
+  "";
 
 export const post = (url, body) =>
   ask(url, { method: "POST", body, headers: { "X-CSRFToken": token() } });

@@ -292,3 +292,21 @@ def test_a_wrong_password_takes_its_time_for_unknown_names_too(host, monkeypatch
     )
     Browser(host).sign_in("Nobody").close()
     assert checked == ["scrypt"]
+
+
+def test_what_is_deleted_is_no_longer_in_the_files(make_host, tmp_path, paste_key):
+    app = make_host(APIARY_DATABASE_URL=f"sqlite:///{tmp_path / 'a.sqlite3'}")
+    guest = Browser(app)
+    guest.connect(paste_key)
+    conversation = guest.conversation()
+    guest.ask("a-very-private-question", conversation, model="sandbox/echo")
+
+    def found() -> bool:
+        return any(b"very-private" in file.read_bytes() for file in tmp_path.glob("a.sqlite3*"))
+
+    assert found()
+    guest.send(f"/c/{conversation}/delete").close()
+    assert not found()
+    guest.ask("another-very-private-question", model="sandbox/echo")
+    guest.form("/account/delete", sure="y").close()
+    assert not found()

@@ -475,3 +475,18 @@ def test_signing_out_everywhere_ends_open_streams(chatter, slowly):
         chatter.form("/account/sign-out-everywhere").close()
         assert "done" not in [event.kind for event in stream]
         assert time.monotonic() - began < 5
+
+
+def test_no_database_is_held_while_an_answer_is_read(chatter, host, slowly):
+    conversation = chatter.conversation()
+    with chatter.send(
+        f"/c/{conversation}/messages", {"text": "n", "model": "sandbox/slow"}
+    ) as answer:
+        next(each_event(answer))
+        with host.app_context():
+            assert database.is_closed()
+        with chatter.get(f"/c/{conversation}/stream") as reader:
+            next(each_event(reader))
+            with host.app_context():
+                assert database.is_closed()
+        chatter.send(f"/c/{conversation}/stop").close()

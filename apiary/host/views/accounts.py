@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from .. import accounts, allowance, conversations, exports, limits, turns
 from ..accounts import Person
 from ..state import here
+from ..tables import scrub
 from ..visitors import NEXT, person, unauthorized
 from .forms import DeleteForm, PasswordForm, PlainForm, SignInForm, SignUpForm
 
@@ -217,3 +218,4 @@ def _erase(found: Person) -> None:
     allowance.forget(found.id)
     here().apiary.forget_owner(found.id)
     accounts.delete(found)
+    scrub()

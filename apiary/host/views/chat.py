@@ -12,7 +12,7 @@ from .. import conversations, elsewhere, exports, payers, turns
 from ..answers import Answer
 from ..problems import wants_json
 from ..state import here
-from ..tables import Conversation
+from ..tables import Conversation, scrub
 from ..visitors import owner, person, unauthorized
 from . import listing
 from .inputs import question, title, wish
@@ -104,6 +104,7 @@ def delete(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
     turns.stop(conversation)
     conversations.delete(conversation)
+    scrub()
     if _by_form():
         flash("The conversation is deleted.", "notice")
         return redirect(url_for("chat.home"), 303)

@@ -40,13 +40,30 @@ class Grant:
 class AuthServer(Protocol):
     """The server that asks the user and exchanges the code; one small file for each."""
 
+    #: The name of its provider.
     name: str
     label: str
+    #: What it calls itself in ``iss``, where it does (RFC 9207).
     origin: str
+    #: True where it leads back to one registered address only. Then it is given the part of the
+    #: callback before the last slash as ``redirect_uri`` and the part behind it as ``state``.
+    one_callback: bool
 
-    def authorize_url(self, callback: str | None, challenge: str, limit: str = "") -> str: ...
+    def authorize_url(self, callback: str | None, challenge: str, limit: str = "") -> str:
+        """Where the browser goes to ask the user.
 
-    def exchange(self, code: str, verifier: str) -> Grant: ...
+        :param callback: where to lead back to; its last part is secret and different each time.
+            None makes the server show the code for copying.
+        :param challenge: of PKCE, with the method S256.
+        :param limit: what the key may spend, in USD, or "".
+        """
+
+    def exchange(self, code: str, verifier: str) -> Grant:
+        """Exchange the code, once.
+
+        :raises ExchangeRefused: the server said no; no key was made for us.
+        :raises ExchangeLost: the outcome is unknown; a key may have been made.
+        """
 
 
 @dataclass(frozen=True, slots=True)

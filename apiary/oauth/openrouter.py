@@ -23,6 +23,7 @@ class OpenRouter:
 
     name = "openrouter"
     label = "OpenRouter"
+    one_callback = False
 
     def __init__(self, settings: Settings, http: Http) -> None:
         self.origin = settings.openrouter_url

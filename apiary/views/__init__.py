@@ -56,7 +56,6 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
         who = f"/<any({', '.join(servers)}):provider>"
         post = ["POST"]
         pages.add_url_rule(f"{who}/connect", "connect", connect.start, methods=post)
-        pages.add_url_rule(f"{who}/callback", "returned", connect.returned)
         pages.add_url_rule(f"{who}/callback/<flow>", "callback", connect.callback)
         pages.add_url_rule(f"{who}/flows/<attempt>", "flow", connect.status)
         pages.add_url_rule(f"{who}/flows/<attempt>/cancel", "cancel", connect.cancel, methods=post)
@@ -69,6 +68,10 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
         pages.add_url_rule(f"{who}/ways", "ways", ways.ways)
         pages.add_url_rule(f"{who}/done/<attempt>", "done", connect.done)
         pages.add_url_rule(f"{who}/trouble/<reason>", "trouble", connect.trouble)
+    fixed = [name for name, server in servers.items() if server.one_callback]
+    if fixed:
+        who = f"/<any({', '.join(fixed)}):provider>"
+        pages.add_url_rule(f"{who}/callback", "returned", connect.returned)
     return pages
 
 

@@ -23,6 +23,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from . import db, rotation
 from .config import is_loopback
 from .errors import ApiaryError, EndpointRefused
+from .models import StoredConnection
 from .providers.base import Provider
 from .replies import Unusable
 from .state import State
@@ -160,7 +161,7 @@ def proxies(state: State, app: Flask) -> Iterator[Check]:
             "Set APIARY_PROXY_HOPS=0, or APIARY_PUBLIC_URL to the proxy's address.",
         )
     else:
-        yield Check("proxy", "ok", f"{hops} reverse proxies are trusted.")
+        yield Check("proxy", "ok", f"Trusted reverse proxies: {hops}.")
 
 
 def secrets(state: State, app: Flask) -> Iterator[Check]:
@@ -220,11 +221,11 @@ def instance(state: State, app: Flask) -> Iterator[Check]:
         )
     else:
         yield Check("instance", "ok", f"{folder} is writable.")
-    if folder.stat().st_mode & 0o022:
+    if folder.stat().st_mode & 0o027:
         yield Check(
             "instance",
             "warn",
-            f"Others on this machine may write to {folder}.",
+            f"Others on this machine may look into {folder}, or write to it.",
             f"Run: chmod 700 {folder}",
         )
     free = shutil.disk_usage(folder).free
@@ -269,7 +270,7 @@ def database(state: State) -> Iterator[Check]:
         yield Check(
             "database",
             "wrong",
-            f"The database is not up to date; {len(pending)} migrations wait.",
+            f"The database is not up to date. Migrations that wait: {len(pending)}.",
             "Run: flask apiary upgrade",
         )
     else:
@@ -293,8 +294,8 @@ def vault(state: State) -> Iterator[Check]:
             yield Check(
                 "vault",
                 "wrong",
-                f"{use.unreadable} stored keys are sealed with {use.kid}, which is not in the key"
-                " ring. They cannot be read; nothing was lost.",
+                f"Stored keys that cannot be read: {use.unreadable}. They are sealed with"
+                f" {use.kid}, which is not in the key ring. Nothing was lost.",
                 "Put that key back into APIARY_ENCRYPTION_KEYS and restart. If it is gone for"
                 " good, the owners have to connect again.",
             )
@@ -319,12 +320,12 @@ def vault(state: State) -> Iterator[Check]:
         yield Check(
             "vault",
             "warn",
-            f"{older} stored keys are sealed with an older key of the ring.",
+            f"Stored keys that are sealed with an older key of the ring: {older}.",
             "Run: flask apiary keys rotate",
         )
     if not bad:
         stored = sum(use.stored for use in found)
-        yield Check("vault", "ok", f"{stored} stored keys, each with its key in the ring.")
+        yield Check("vault", "ok", f"Stored keys: {stored}. The key ring opens all of them.")
 
 
 def _unusable(name: str, what: str, error: Exception) -> Check:
@@ -344,8 +345,9 @@ def providers(state: State) -> Iterator[Check]:
     found = [provider for provider in state.providers.values() if provider.origin]
     if not found:
         return
+    needed = _needed(state)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = list(pool.map(lambda provider: _ask(state, provider), found))
+        answers = list(pool.map(lambda provider: _ask(state, provider, needed), found))
     yield from (check for check, _ in answers)
     skews = [skew for _, skew in answers if skew is not None]
     if not skews:
@@ -364,7 +366,18 @@ def providers(state: State) -> Iterator[Check]:
         )
 
 
-def _ask(state: State, provider: Provider) -> tuple[Check, float | None]:
+def _needed(state: State) -> frozenset[str]:
+    """The providers that somebody uses or was offered by name. The others may well be away."""
+    named = {*state.connect.servers, *(endpoint.name for endpoint in state.settings.endpoints)}
+    try:
+        with db.connected():
+            rows = StoredConnection.select(StoredConnection.provider).distinct()
+            return frozenset(named | {row.provider for row in rows})
+    except _DATABASE_ERRORS:
+        return frozenset(named)
+
+
+def _ask(state: State, provider: Provider, needed: frozenset[str]) -> tuple[Check, float | None]:
     try:
         answer = state.http.events("GET", f"{provider.origin}/", total=10, cap=256 * 1024)
         answer.close()
@@ -385,7 +398,7 @@ def _ask(state: State, provider: Provider) -> tuple[Check, float | None]:
             return (
                 Check(
                     "provider",
-                    "wrong",
+                    "wrong" if provider.name in needed else "warn",
                     f"{provider.label} at {provider.origin} cannot be reached: {error.message}",
                     "See that the server runs, and that this machine may go out to it (DNS,"
                     " firewall). Apiary uses no proxy settings of the environment.",

@@ -149,9 +149,8 @@ def test_the_vault(make_app, database_url: str) -> None:
     with app.app_context(), database.connection_context():
         Vault(lost).put("ann", provider, Secret("sk-or-v1-x"), source="key", facts=Facts())
     check = worst(examine(app)["vault"])
-    assert check.level == "wrong" and f"1 stored keys are sealed with {lost.kids[0]}" in (
-        check.message
-    )
+    assert check.level == "wrong" and "cannot be read: 1." in check.message
+    assert f"sealed with {lost.kids[0]}" in check.message
     both = make_app(APIARY_DATABASE_URL=database_url, APIARY_ENCRYPTION_KEYS=f"{K2},{K1}")
     assert worst(examine(both)["vault"]).remedy == "Run: flask apiary keys rotate"
     with app.app_context(), database.connection_context():
@@ -236,6 +235,13 @@ def test_a_provider_that_is_away(make_app) -> None:
     only(app, "near")
     check = worst(examine(app, offline=False)["provider"])
     assert check.level == "wrong" and "cannot be reached" in check.message
+
+
+def test_a_provider_that_nobody_uses_may_be_away(make_app, monkeypatch) -> None:
+    app = make_app(APIARY_ENDPOINTS="near=http://127.0.0.1:1/v1")
+    only(app, "near")
+    monkeypatch.setattr("apiary.doctor._needed", lambda _: frozenset())
+    assert worst(examine(app, offline=False)["provider"]).level == "warn"
 
 
 def test_a_provider_that_the_policy_refuses(make_app) -> None:

@@ -217,7 +217,7 @@ def test_the_way_from_an_old_key_to_a_new_one(make_app, database_url: str) -> No
 
     app = start()
     refused = command(app, "keys", "retire", "k1", "--write")
-    assert refused.exit_code == 1 and "5 stored keys need k1." in refused.output
+    assert refused.exit_code == 1 and re.search(r"need k1\.\w+: 5\.", refused.output)
     tried = command(app, "keys", "rotate", "--dry-run")
     assert tried.exit_code == 0 and "5 would be sealed with k2." in tried.output
     rotated = command(app, "keys", "rotate", "--batch", "2")

@@ -133,7 +133,7 @@ def retire(kid: str, write: bool) -> None:
                 if found in ring
                 else "Put it back into the key ring, or wait until their owners connected again."
             )
-            raise ConfigError(f"{needed} stored keys need {found}. {remedy}")
+            raise ConfigError(f"Stored keys that need {found}: {needed}. {remedy}")
         name = found.rpartition(".")[0]
         if found not in ring:
             rotation.forget(found)

@@ -67,10 +67,11 @@ def open_url(url: str) -> peewee.Database:
         path = Path(url.removeprefix("sqlite:///"))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite would make it readable for everybody; its journals take after it.
+            if not path.exists():
+                path.touch(mode=0o600)
         except OSError as error:
-            raise ConfigError(
-                f"The folder {path.parent} cannot be made: {error.strerror}."
-            ) from None
+            raise ConfigError(f"{path} cannot be used: {error.strerror}.") from None
         return peewee.SqliteDatabase(
             str(path),
             pragmas={

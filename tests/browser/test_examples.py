@@ -1,0 +1,156 @@
+"""The examples in a real browser: mount, connect at the sandbox, ask from the host's view, end."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import free_port
+from tests.conftest import LiveSandbox
+from tests.servers import serve
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HOSTS = ["bookshop/app.py", "single_file.py", "factory.py"]
+CARD = 'section[data-provider="openrouter"]'
+
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: LiveSandbox) -> Iterator[Load]:
+    """Runs an example's file with settings of the test in its environment."""
+    monkeypatch.setenv("FLASK_APIARY_INSTANCE_PATH", str(tmp_path / "instance"))
+    monkeypatch.setenv("FLASK_APIARY_OPENROUTER_URL", sandbox.url)
+    monkeypatch.setenv("FLASK_SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path / 'shop.sqlite3'}")
+    monkeypatch.setenv("FLASK_MODEL", "sandbox/echo")
+    with ExitStack() as stack:
+
+        def run(path: str) -> ModuleType:
+            name = "example_" + re.sub(r"\W", "_", path)
+            spec = importlib.util.spec_from_file_location(name, EXAMPLES / path)
+            assert spec and spec.loader
+            module = importlib.util.module_from_spec(spec)
+            monkeypatch.setitem(sys.modules, name, module)
+            spec.loader.exec_module(module)
+            if isinstance(app := getattr(module, "app", None), Flask):
+                stack.callback(leave, app)
+            return module
+
+        yield run
+
+
+def leave(app: Flask) -> None:
+    state = app.extensions["apiary"]
+    state.http.dispose()
+    state.database.close()
+    if shop := app.extensions.get("sqlalchemy"):
+        with app.app_context():
+            shop.engine.dispose()
+
+
+def connect(page: Page) -> None:
+    with page.expect_popup() as opened:
+        page.click(f'{CARD} [data-action="connect"]')
+    window = opened.value
+    window.click('[data-action="approve"]', no_wait_after=True)
+    expect(page.locator(f'{CARD} [data-role="status"]')).to_contain_text("✓ Connected as user_")
+    if not window.is_closed():
+        window.wait_for_event("close")
+
+
+def disconnect(page: Page) -> None:
+    page.click(f'{CARD} footer [data-action="disconnect"]')
+    page.click(f"{CARD} [data-confirmed]")
+    expect(page.locator(f'{CARD} [data-role="status"]')).to_have_text("Not connected.")
+
+
+def test_bookshop(page: Page, load: Load) -> None:
+    with serve(load("bookshop/app.py").app, port=free_port()) as url:
+        site = url.replace("127.0.0.1", "localhost")
+        page.goto(site)
+        page.click("text=Sign in")
+        page.click("text=What is it about?")
+        expect(page.get_by_role("status")).to_contain_text("OpenRouter is not connected")
+        page.click("text=Your models")
+        expect(page.locator("nav.navbar")).to_contain_text("Ann")
+        expect(page).to_have_title("Your models")
+        connect(page)
+        page.click("text=Books")
+        page.click("text=What is it about?")
+        told = page.get_by_role("status")
+        expect(told).to_have_text("What is The Life of the Bee about?")
+        page.click("text=Your models")
+        disconnect(page)
+        page.click("text=Books")
+        page.click("text=What is it about?")
+        expect(page.get_by_role("status")).to_contain_text("OpenRouter is not connected")
+
+
+def test_single_file(page: Page, load: Load) -> None:
+    with serve(load("single_file.py").app, port=free_port()) as url:
+        site = url.replace("127.0.0.1", "localhost")
+        page.goto(site)
+        connect(page)
+        page.fill("[name=question]", "Do bees dance?")
+        page.click("text=Ask")
+        expect(page.locator("body")).to_have_text("Do bees dance?")
+        page.goto(site)
+        expect(page.locator(CARD)).to_have_attribute("data-state", "connected")
+        disconnect(page)
+        page.fill("[name=question]", "Do bees dance?")
+        page.click("text=Ask")
+        expect(page.locator("body")).to_contain_text("OpenRouter is not connected")
+        page.goto(site)
+        # The page has no meta tag for the token: cancelling must work all the same.
+        with page.expect_popup() as opened:
+            page.click(f'{CARD} [data-action="connect"]')
+        opened.value.wait_for_selector('[data-action="approve"]')
+        page.click(f'{CARD} [data-action="cancel"]')
+        expect(page.locator(f'{CARD} [data-role="notice"]')).to_contain_text("was cancelled")
+
+
+def test_factory(page: Page, load: Load, tmp_path: Path, sandbox: LiveSandbox) -> None:
+    config = {"APIARY_OPENROUTER_URL": sandbox.url, "MODEL": "sandbox/echo"}
+    site = load("factory.py").site(tmp_path, **config)
+    with serve(site, port=free_port()) as served:
+        url = served.replace("127.0.0.1", "localhost")
+        page.goto(url)
+        page.click("#in")
+        page.click("text=Your models")
+        connect(page)
+        page.goto(url)
+        page.fill("[name=question]", "Do bees dance?")
+        page.click("#ask")
+        expect(page.locator("body")).to_have_text("Do bees dance?")
+        # The other one, in the same process: another login, another flag, nothing connected.
+        page.goto(f"{url}/wasps/")
+        expect(page.locator("p")).to_have_text("nobody")
+        page.click("#in")
+        page.goto(f"{url}/wasps/settings/")
+        expect(page.locator(CARD)).to_have_attribute("data-state", "none")
+        expect(page.locator(f'{CARD} [data-action="connect"]')).to_have_count(0)
+        expect(page.locator(f'{CARD} [name="api_key"]')).to_be_visible()
+        page.goto(f"{url}/settings/")
+        disconnect(page)
+    for app in (site.app, *site.mounts.values()):
+        leave(app)
+    assert {path.name for path in tmp_path.glob("**/*.sqlite3")} == {
+        "bees.sqlite3",
+        "apiary.sqlite3",
+    }
+
+
+@pytest.mark.parametrize("path", HOSTS)
+def test_a_host_is_small_and_writes_little(path: str) -> None:
+    source = (EXAMPLES / path).read_text()
+    assert len(source.splitlines()) < 80
+    code = source.split('"""', 2)[2].splitlines()
+    own = [line for line in code if "apiary" in line.lower() and "url_for" not in line]
+    assert len(own) <= 5, own

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +83,14 @@ class KeyRing:
 
     The id of a key is the operator's name for it and a fingerprint of its bytes, such as
     ``k1.9f3c21ab``. So other bytes under an old name are another key: what the old one
-    sealed is reported as unreadable, and comes back when the right bytes do.
+    sealed is reported as unreadable, and comes back when the right bytes do. Both may stand in
+    one ring: a lost ring that was found again has the names of the one made in its place.
     """
 
-    def __init__(self, keys: dict[str, bytes]) -> None:
-        if not keys:
+    def __init__(self, keys: Iterable[tuple[str, bytes]]) -> None:
+        self._keys = {f"{name}.{_fingerprint(key)}": key for name, key in keys}
+        if not self._keys:
             raise ConfigError("APIARY_ENCRYPTION_KEYS holds no key.")
-        self._keys = {f"{name}.{_fingerprint(key)}": key for name, key in keys.items()}
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
@@ -97,7 +98,7 @@ class KeyRing:
 
         :raises ConfigError: names the key by its position and name, never by its bytes.
         """
-        keys: dict[str, bytes] = {}
+        keys: list[tuple[str, bytes]] = []
         for number, item in enumerate(text.split(","), start=1):
             name, separator, encoded = item.strip().partition(":")
             if not separator or not _NAME.fullmatch(name):
@@ -106,12 +107,12 @@ class KeyRing:
                     " in letters, digits, - and _. `flask apiary keys add` makes one."
                 )
             key = _decode(name, encoded)
-            if name in keys or key in keys.values():
+            if any(key == other for _, other in keys):
                 raise ConfigError(
-                    f"APIARY_ENCRYPTION_KEYS holds the key {name!r} twice. Each name and each key"
-                    " stands there once."
+                    f"APIARY_ENCRYPTION_KEYS holds the key {name!r} twice. Each key stands there"
+                    " once."
                 )
-            keys[name] = key
+            keys.append((name, key))
         return cls(keys)
 
     @property
@@ -143,9 +144,11 @@ class KeyRing:
         return self.seal(self.open(sealed, *context), *context)
 
     def find(self, word: str) -> str | None:
-        """The id of the key that the operator means: by its id or by its name alone."""
-        named = [kid for kid in self._keys if word in (kid, kid.rpartition(".")[0])]
-        return named[0] if named else None
+        """The id of the key that the operator means, by its id, or by a name that only one has."""
+        named = [kid for kid in self._keys if kid.rpartition(".")[0] == word]
+        if word in self._keys:
+            return word
+        return named[0] if len(named) == 1 else None
 
     def __contains__(self, kid: object) -> bool:
         return kid in self._keys

@@ -283,6 +283,10 @@ def vault(state: State) -> Iterator[Check]:
     try:
         if db.pending(state.database, state.migrations):
             return
+    except _DATABASE_ERRORS:
+        # That is what the check of the database says.
+        return
+    try:
         with db.connected():
             found = rotation.usage(ring)
     except _DATABASE_ERRORS as error:

@@ -140,11 +140,7 @@ def look(ring: KeyRing) -> str:
 
     For the start of a process. It writes only when a key is new.
     """
-    if not StoredCanary.select().where(StoredCanary.kid == ring.kids[0]).exists():
-        sealed = ring.seal(_CANARY, "canary")
-        StoredCanary.insert(
-            kid=sealed.kid, iv=sealed.iv, sealed=sealed.box, since=time.time()
-        ).on_conflict_ignore().execute()
+    _leave_canary(ring)
     missing = [use for use in usage(ring) if use.role == "missing"]
     if not missing:
         return ""
@@ -173,6 +169,8 @@ def rotate(
         missing=sum(count for kid, count in totals.items() if kid not in ring),
     )
     yield now
+    if not dry_run:
+        _leave_canary(ring)
     for place in _PLACES:
         after = 0
         while rows := place.page(old, after, batch):
@@ -220,6 +218,14 @@ def needing(ring: KeyRing, kid: str, origins: Mapping[str, str]) -> int:
 def forget(kid: str) -> bool:
     """Forget that a key was ever used. False when nothing was known of it."""
     return bool(StoredCanary.delete().where(StoredCanary.kid == kid).execute())
+
+
+def _leave_canary(ring: KeyRing) -> None:
+    if not StoredCanary.select().where(StoredCanary.kid == ring.kids[0]).exists():
+        sealed = ring.seal(_CANARY, "canary")
+        StoredCanary.insert(
+            kid=sealed.kid, iv=sealed.iv, sealed=sealed.box, since=time.time()
+        ).on_conflict_ignore().execute()
 
 
 def _opens(ring: KeyRing, canary: StoredCanary) -> bool:

@@ -123,6 +123,15 @@ def test_other_bytes_under_an_old_name_are_another_key() -> None:
         second.open(sealed, *CONTEXT)
 
 
+def test_a_ring_that_was_found_again_stands_beside_the_one_made_in_its_place() -> None:
+    old, new = new_key("k1"), new_key("k1")
+    sealed = [KeyRing.parse(key).seal(b"key", *CONTEXT) for key in (old, new)]
+    both = KeyRing.parse(f"{new},{old}")
+    assert [both.open(record, *CONTEXT) for record in sealed] == [b"key", b"key"]
+    assert both.kids == [sealed[1].kid, sealed[0].kid]
+    assert both.find("k1") is None and both.find(sealed[0].kid) == sealed[0].kid
+
+
 def test_every_seal_has_its_own_iv() -> None:
     keys = ring("k1")
     ivs = {keys.seal(b"key", *CONTEXT).iv for _ in range(10_000)}
@@ -148,7 +157,7 @@ def b64(raw: bytes) -> str:
         ("k1:!!!", "not 32 bytes"),
         ("k1:" + b64(b"a" * 32), "not random"),
         ("k1:" + b64(b"passwordpasswordpasswordpassword"), "not random"),
-        ("k1:{a},k1:{b}", "twice"),
+        ("k1:{a},k2:{b},k1:{a}", "twice"),
         ("k1:{a},k2:{a}", "twice"),
     ],
 )

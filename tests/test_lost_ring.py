@@ -88,7 +88,18 @@ def test_an_unreadable_row_can_be_replaced_by_connect(start) -> None:
         assert state.vault.reveal("ann", state.providers["openrouter"])
     # The old ring does not read the new row, and says so.
     assert card(start(RIGHT), "ann")["state"] == "unreadable"
-    assert card(start(f"{RIGHT},{WRONG.replace('k1:', 'k2:')}"), "ann")["state"] == "unreadable"
+    # Both rings together read everything, also where both call their key k1.
+    connect(start(RIGHT), "bob")
+    both = start(f"{WRONG},{RIGHT}")
+    assert [card(both, who)["state"] for who in ("ann", "bob")] == ["connected", "connected"]
+    rotated = both.test_cli_runner().invoke(args=["apiary", "keys", "rotate"])
+    assert rotated.exit_code == 0, rotated.output
+    told = both.test_cli_runner().invoke(args=["apiary", "keys", "retire", "k1"])
+    assert "or more than one" in told.output
+    old = both.extensions["apiary"].vault.ring.kids[1]
+    told = both.test_cli_runner().invoke(args=["apiary", "keys", "retire", old])
+    assert "number 2 of the entries that begin with k1:" in told.output, told.output
+    assert card(start(WRONG), "bob")["state"] == "connected"
 
 
 def test_an_unreadable_row_can_be_replaced_by_a_pasted_key(start, paste_key: str) -> None:

@@ -63,6 +63,7 @@ def test_rotate_seals_everything_with_the_first_key(in_app: Flask) -> None:
     both = KeyRing.parse(f"{K2},{K1}")
     told = rotate(in_app, both, batch=10)
     assert [p.done for p in told] == [0, 10, 20, 24]
+    assert [c.kid for c in StoredCanary.select()] == both.kids[:1]
     assert told[-1] == Progress(total=24, done=24)
     assert kids() == {"k2": 24}
     for row in StoredConnection.select().where(StoredConnection.id.in_(list(before))):

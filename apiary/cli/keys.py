@@ -55,7 +55,7 @@ def add(name: str | None, write: bool) -> None:
     state = current()
     with _refusals():
         entry = new_key(name or _next_name(state.vault.ring))
-        if state.vault.ring.find(entry.partition(":")[0]):
+        if entry.partition(":")[0] in _names(state.vault.ring):
             raise ConfigError("The key ring holds a key of that name. Take another name.")
         if write:
             path = _generated(state)
@@ -121,7 +121,10 @@ def retire(kid: str, write: bool) -> None:
         known = {use.kid for use in rotation.usage(ring)}
         found = ring.find(kid) or (kid if kid in known else None)
         if found is None:
-            raise ConfigError(f"There is no key {kid!r}. See: flask apiary keys status")
+            raise ConfigError(
+                f"There is no key {kid!r}, or more than one. Its whole id stands in: flask apiary"
+                " keys status"
+            )
         if found == ring.kids[0]:
             raise ConfigError(
                 f"{found} is the key that encrypts. Add another one first: flask apiary keys add"
@@ -134,24 +137,31 @@ def retire(kid: str, write: bool) -> None:
                 else "Put it back into the key ring, or wait until their owners connected again."
             )
             raise ConfigError(f"Stored keys that need {found}: {needed}. {remedy}")
-        name = found.rpartition(".")[0]
         if found not in ring:
             rotation.forget(found)
             click.echo(f"{found} is forgotten: nothing needs it.")
             return
         if not write:
             click.echo(f"Nothing stored needs {found}.")
-            click.echo(f"Remove the entry that begins with {name}: from {_where(state)}.")
+            click.echo(f"Remove {_entry(ring, found)} from {_where(state)}.")
             click.echo(
                 f"{_RESTART}. Keep the entry with your backups: older ones are sealed with it."
             )
             return
         path = _generated(state)
         retired = path.with_name(f"{path.name}.retired")
-        change_secret(path, lambda text: _without(text, name, retired))
+        change_secret(path, lambda text: _without(text, found, retired))
         rotation.forget(found)
         click.echo(f"{found} was moved from {path} to {retired}.")
         click.echo(f"{_RESTART}. Older backups of the database are sealed with it.")
+
+
+def _entry(ring: KeyRing, kid: str) -> str:
+    name = kid.rpartition(".")[0]
+    same = [other for other in ring.kids if other.rpartition(".")[0] == name]
+    which = f"number {same.index(kid) + 1} of the entries" if len(same) > 1 else "the entry"
+    begin = "begin" if len(same) > 1 else "begins"
+    return f"{which} that {begin} with {name}:"
 
 
 def _where(state: State) -> str:
@@ -175,9 +185,13 @@ def _origins(state: State) -> dict[str, str]:
 
 def _next_name(ring: KeyRing) -> str:
     number = len(ring.kids) + 1
-    while ring.find(f"k{number}"):
+    while f"k{number}" in _names(ring):
         number += 1
     return f"k{number}"
+
+
+def _names(ring: KeyRing) -> list[str]:
+    return [kid.rpartition(".")[0] for kid in ring.kids]
 
 
 def _checked(text: str) -> str:
@@ -185,9 +199,9 @@ def _checked(text: str) -> str:
     return text
 
 
-def _without(text: str, name: str, retired: Path) -> str:
+def _without(text: str, kid: str, retired: Path) -> str:
     entries = [entry.strip() for entry in text.split(",")]
-    gone = [entry for entry in entries if entry.partition(":")[0] == name]
+    gone = [entry for entry in entries if KeyRing.parse(entry).kids == [kid]]
     left = _checked(",".join(entry for entry in entries if entry not in gone))
     # Kept before it is removed: the two files are not changed in one step.
     retired.touch(mode=0o600)

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -324,3 +325,52 @@ def test_unreadable_stays_unreadable_in_every_way(in_app: Flask) -> None:
     fill(in_app, KeyRing.parse(K1), 1)
     with pytest.raises(KeyUnreadable):
         Vault(KeyRing.parse(K2)).reveal("o0", provider(in_app))
+
+
+def test_rotate_while_users_write(make_app, database_url: str) -> None:
+    both = f"{K2},{K1}"
+    app = make_app(APIARY_DATABASE_URL=database_url, APIARY_ENCRYPTION_KEYS=both)
+    state = app.extensions["apiary"]
+    with app.app_context(), database.connection_context():
+        fill(app, KeyRing.parse(K1), 150)
+    stop, last, problems = threading.Event(), {}, []
+
+    def write(first: int) -> None:
+        try:
+            with app.app_context(), database.connection_context():
+                turn = 0
+                while not stop.is_set():
+                    turn += 1
+                    owner = f"o{first + turn * 7 % 75}"
+                    if turn % 5 == 0:
+                        state.vault.forget(owner, "openrouter")
+                        last[owner] = None
+                    else:
+                        key = f"{KEY}{first}-{turn}"
+                        state.vault.put(
+                            owner, provider(app), Secret(key), source="key", facts=Facts()
+                        )
+                        last[owner] = key
+        except Exception as error:
+            problems.append(error)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in (0, 75)]
+    for writer in writers:
+        writer.start()
+    try:
+        with app.app_context(), database.connection_context():
+            end = rotate(app, state.vault.ring, batch=10)[-1]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert problems == [] and (end.damaged, end.missing) == (0, 0)
+    with app.app_context(), database.connection_context():
+        assert "k1" not in kids()
+        for n in range(150):
+            owner = f"o{n}"
+            found = state.vault.get(owner, "openrouter")
+            expected = last.get(owner, f"{KEY}{n:03}")
+            assert (found is None) == (expected is None)
+            if expected:
+                assert state.vault.reveal(owner, provider(app)).reveal() == expected

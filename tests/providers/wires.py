@@ -152,16 +152,20 @@ class Wire:
             return f"event: {kind}\n" + _event({"type": kind, **more})
 
         usage = {"input_tokens": PROMPT - 1, "cache_read_input_tokens": 1, "output_tokens": 1}
-        yield event("message_start", message={"id": "m", "usage": usage})
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": model}
+        message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+        yield event("message_start", message=message)
         yield event("ping")
         if model == "stall":
             yield from self._stall(sock)
-        yield event("content_block_start", index=0, content_block={"type": "thinking"})
+        thinking = {"type": "thinking", "thinking": "", "signature": ""}
+        yield event("content_block_start", index=0, content_block=thinking)
         yield event(
             "content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": THOUGHT}
         )
         yield event("content_block_stop", index=0)
         yield event("something_new", index=0)
+        yield event("content_block_start", index=1, content_block={"type": "text", "text": ""})
         for piece in PIECES:
             yield event("content_block_delta", index=1, delta={"type": "text_delta", "text": piece})
         if model == "cut":
@@ -174,6 +178,7 @@ class Wire:
             return
         if model == "garbage":
             yield "event: content_block_delta\ndata: {not json\n\n"
+        yield event("content_block_stop", index=1)
         reason = "max_tokens" if model == "long" else "end_turn"
         yield event(
             "message_delta", delta={"stop_reason": reason}, usage={"output_tokens": COMPLETION}

@@ -1,0 +1,150 @@
+"""What a host calls: lists of models that age well, answers, and keys that die."""
+
+import time
+
+import pytest
+from flask import Flask
+
+from apiary import (
+    Forbidden,
+    KeyRejected,
+    KeyUnreadable,
+    ModelGone,
+    NotConnected,
+    OutOfCredit,
+    ProviderDown,
+    RateLimited,
+    database,
+)
+from apiary.crypto import KeyRing, new_key
+from apiary.providers.base import Delta, Done, Facts, Usage
+from apiary.secret import Secret
+from tests.conftest import LiveSandbox
+
+QUESTION = [{"role": "user", "content": "Hello bees"}]
+
+
+@pytest.fixture
+def connected_app(make_app, paste_key: str) -> Flask:
+    app = make_app()
+    state = app.extensions["apiary"]
+    with app.app_context(), database.connection_context():
+        key = Secret(paste_key)
+        state.vault.put("o", state.providers["openrouter"], key, source="key", facts=Facts())
+    return app
+
+
+def test_an_answer_in_pieces(connected_app: Flask) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    with connected_app.app_context():
+        events = list(apiary.stream("o", "openrouter", model="sandbox/echo", messages=QUESTION))
+    assert "".join(e.text for e in events if isinstance(e, Delta)) == "Hello bees"
+    assert [type(e) for e in events][-2:] == [Usage, Done]
+    assert events[-1].finish_reason == "stop" and events[-2].cost is not None
+
+
+def test_a_whole_answer(connected_app: Flask) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    with connected_app.app_context():
+        answer = apiary.complete("o", "openrouter", model="sandbox/reasoning", messages=QUESTION)
+    assert answer.text and answer.reasoning and answer.finish_reason == "stop"
+
+
+def test_attribution(connected_app: Flask, sandbox: LiveSandbox) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    with connected_app.app_context():
+        apiary.complete("o", "openrouter", model="sandbox/echo", messages=QUESTION)
+    headers = {k.lower(): v for k, v in sandbox.state.journal.chats()[-1].headers.items()}
+    assert headers["http-referer"] == "http://localhost"
+    assert headers["x-openrouter-title"] == "Apiary"
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("error-402", OutOfCredit),
+        ("error-403", Forbidden),
+        ("error-403-moderation", Forbidden),
+        ("error-403-limit", Forbidden),
+        ("error-404", ModelGone),
+        ("error-429", RateLimited),
+        ("error-500", ProviderDown),
+        ("error-502", ProviderDown),
+        ("error-503", ProviderDown),
+        ("cut", ProviderDown),
+        ("mid-error", ProviderDown),
+        ("html", ProviderDown),
+    ],
+)
+def test_errors_leave_the_connection_alone(
+    connected_app: Flask, model: str, error: type[Exception]
+) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    with connected_app.app_context():
+        with pytest.raises(error):
+            apiary.complete("o", "openrouter", model=f"sandbox/{model}", messages=QUESTION)
+        assert apiary.connection("o", "openrouter").state == "connected"
+
+
+def test_a_dead_key_is_noticed_and_taken_back_when_it_lives(
+    connected_app: Flask, sandbox: LiveSandbox, paste_key: str
+) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    sandbox.state.revoke(paste_key)
+    with connected_app.app_context():
+        with pytest.raises(KeyRejected, match="OpenRouter no longer accepts this key"):
+            apiary.complete("o", "openrouter", model="sandbox/echo", messages=QUESTION)
+        assert apiary.connection("o", "openrouter").state == "rejected"
+
+
+def test_nobody_is_not_connected(make_app) -> None:
+    app = make_app()
+    apiary = app.extensions["test_apiary"]
+    with app.app_context():
+        for owner in ("stranger", None):
+            with pytest.raises(NotConnected):
+                apiary.complete(owner, "openrouter", model="sandbox/echo", messages=QUESTION)
+        with pytest.raises(NotConnected):
+            apiary.models("stranger", "openrouter")
+        with pytest.raises(NotConnected, match="no provider named"):
+            apiary.models("stranger", "nonesuch")
+
+
+def test_a_host_s_own_key_is_used_only_when_given(
+    make_app, sandbox: LiveSandbox, paste_key: str
+) -> None:
+    app = make_app()
+    apiary = app.extensions["test_apiary"]
+    with app.app_context():
+        answer = apiary.complete(
+            None, "openrouter", model="sandbox/echo", messages=QUESTION, api_key=paste_key
+        )
+        assert answer.text == "Hello bees"
+        with pytest.raises(NotConnected):
+            apiary.complete("o", "openrouter", model="sandbox/echo", messages=QUESTION)
+    assert len(sandbox.state.journal.chats()) == 1
+
+
+def test_an_unreadable_key_goes_nowhere(connected_app: Flask, sandbox: LiveSandbox) -> None:
+    connected_app.extensions["apiary"].vault.ring = KeyRing.parse(new_key("k1"))
+    apiary = connected_app.extensions["test_apiary"]
+    with connected_app.app_context(), pytest.raises(KeyUnreadable):
+        apiary.complete("o", "openrouter", model="sandbox/echo", messages=QUESTION)
+    assert sandbox.state.journal.chats() == []
+
+
+def test_the_list_is_kept_when_a_refresh_fails(connected_app: Flask, sandbox: LiveSandbox) -> None:
+    apiary = connected_app.extensions["test_apiary"]
+    lists = connected_app.extensions["apiary"].client._lists
+    with connected_app.app_context():
+        first = apiary.catalogue("o", "openrouter")
+        assert len(first.models) > 300 and not first.stale
+        asked = len(sandbox.state.journal.entries("/api/v1/models"))
+        apiary.catalogue("o", "openrouter")
+        assert len(sandbox.state.journal.entries("/api/v1/models")) == asked
+        sandbox.state.switches.models_status = 500
+        for slot, (kept, _) in list(lists.items()):
+            lists[slot] = (kept, time.time() - 1)
+        second = apiary.catalogue("o", "openrouter")
+        assert second.models == first.models and second.fetched_at == first.fetched_at
+        assert second.stale and second.problem

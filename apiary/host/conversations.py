@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .tables import Conversation, Message, clean
+from .tables import Conversation, Message, Spent, clean
 
 TITLE_LENGTH = 60
 LISTED = 500
@@ -26,12 +26,17 @@ def create(owner: str) -> Conversation:
     return Conversation.create(owner=owner)
 
 
-def find(owner: str, conversation_id: str) -> Conversation:
-    """:raises NoSuchConversation: there is none of that id that belongs to the owner."""
+def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conversation:
+    """One conversation; with ``discarded`` one that was deleted a moment ago.
+
+    :raises NoSuchConversation: there is none of that id that belongs to the owner.
+    """
     found = None
     if _ID.fullmatch(conversation_id):
         found = Conversation.get_or_none(
-            Conversation.id == conversation_id, Conversation.owner == owner
+            Conversation.id == conversation_id,
+            Conversation.owner == owner,
+            Conversation.deleted.is_null(not discarded),
         )
     if found is None:
         raise NoSuchConversation
@@ -39,11 +44,11 @@ def find(owner: str, conversation_id: str) -> Conversation:
 
 
 def listed(owner: str) -> list[Conversation]:
-    """The owner's conversations that hold something, the last used first."""
+    """The owner's conversations that hold something: those pinned, then the last used first."""
     query = (
         Conversation.select()
-        .where(Conversation.owner == owner, Conversation.title != "")
-        .order_by(Conversation.updated.desc())
+        .where(Conversation.owner == owner, Conversation.title != "", Conversation.deleted.is_null())
+        .order_by(Conversation.pinned.desc(nulls="LAST"), Conversation.updated.desc())
         .limit(LISTED)
     )
     return list(query)
@@ -57,6 +62,7 @@ def waiting(owner: str) -> Conversation | None:
         .where(
             Conversation.owner == owner,
             Message.state == "waiting",
+            Conversation.deleted.is_null(),
             Message.created > time.time() - WAITING,
         )
         .order_by(Message.created.desc())
@@ -161,9 +167,13 @@ def move(owner: str, heir: str) -> None:
     """Give all conversations of an owner to another one."""
     Conversation.update(owner=heir).where(Conversation.owner == owner).execute()
 
+    Spent.delete().where(Spent.owner == owner).execute()
 
 def all_of(owner: str) -> Iterator[tuple[Conversation, list[Message]]]:
     """Everything an owner has, the oldest first, for the export."""
-    query = Conversation.select().where(Conversation.owner == owner)
+    query = Conversation.select().where(
+        Conversation.owner == owner, Conversation.deleted.is_null()
+    )
     for conversation in list(query.order_by(Conversation.created)):
+    Spent.update(owner=heir).where(Spent.owner == owner).execute()
         yield conversation, messages(conversation)

@@ -1,6 +1,7 @@
 """The host's tables. Times are Unix seconds; ids are opaque and unguessable."""
 
 import secrets
+import sqlite3
 import time
 
 import peewee
@@ -27,6 +28,9 @@ def clean(text: str) -> str:
 def scrub() -> None:
     """Let deleted text leave SQLite's write-ahead log too; the file itself is overwritten."""
     if isinstance(database.obj, peewee.SqliteDatabase):
+        if sqlite3.sqlite_version_info < (3, 42):
+            # Later ones take deleted words out of the search index at once.
+            database.execute_sql("INSERT INTO search_words (search_words) VALUES ('optimize')")
         # Does nothing, and says so in its row, while somebody else reads.
         database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -62,6 +66,8 @@ class Conversation(Table):
     model = peewee.CharField(max_length=255, null=True)
     created = peewee.DoubleField(default=time.time)
     updated = peewee.DoubleField(default=time.time)
+    pinned = peewee.DoubleField(null=True)
+    deleted = peewee.DoubleField(null=True)
 
     class Meta:
         indexes = ((("owner", "updated"), False),)
@@ -100,6 +106,22 @@ class Message(Table):
 
     class Meta:
         indexes = ((("conversation", "position"), True),)
+
+
+class Spent(Table):
+    """What an answer cost that is deleted since. A trigger of the database writes it."""
+
+    owner = peewee.CharField(max_length=255)
+    provider = peewee.CharField(max_length=64, null=True)
+    model = peewee.CharField(max_length=255, null=True)
+    payer = peewee.CharField(max_length=16, null=True)
+    prompt_tokens = peewee.BigIntegerField(null=True)
+    completion_tokens = peewee.BigIntegerField(null=True)
+    cost = peewee.DecimalField(max_digits=20, decimal_places=10, null=True)
+    created = peewee.DoubleField()
+
+    class Meta:
+        primary_key = False
 
 
 class Allowance(Table):

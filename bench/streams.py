@@ -1,0 +1,136 @@
+"""Streams through a server: how long, how evenly and for how much CPU."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import procstat
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``model`` tells the upstream how many tokens to send and how many ms apart."""
+
+    model: str
+    streams: int
+    tokens: int
+    arguments: tuple[str, ...] = ()
+
+
+def _paced(streams: int, tokens: int, ramp: int, gap: int = 20) -> Scenario:
+    """Streams that begin over ``ramp`` ms; delays count from when all run to the first's end."""
+    window = f"{ramp + 300},{tokens * gap}"
+    model = f"mock-c{tokens}-d{gap}"
+    return Scenario(model, streams, tokens, ("-r", str(ramp), "-w", window))
+
+
+SCENARIOS = {
+    "warm": Scenario("mock-c20-d0", 4, 20, ("-t", "40")),
+    "first": Scenario("mock-c1-d0", 1, 1, ("-t", "100")),
+    "flat": Scenario("mock-c2000-d0", 8, 2000, ("-t", "80")),
+    "p100": _paced(100, 150, 1000),
+    "p200": _paced(200, 200, 2000),
+    "p300": _paced(300, 250, 3000),
+    "p500": _paced(500, 350, 4500),
+    "p750": _paced(750, 450, 7000),
+    "p1000": _paced(1000, 600, 10000),
+    "s1000": _paced(1000, 110, 8000, gap=100),
+}
+LADDER = ("p100", "p200", "p300", "p500", "p750", "p1000")
+COMPARED = ("first", "flat", "p100", "p500", "s1000")
+QUICK = ("first", "flat", "p100", "p200", "p500", "s1000")
+FULL = ("first", "flat", *LADDER, "s1000")
+
+#: How a server is asked: the path, and the body for a model.
+OPENAI = (
+    "/api/v1/chat/completions",
+    lambda model: {
+        "model": model,
+        "stream": True,
+        "messages": [{"role": "user", "content": "Tell me about bees. " * 10}],
+    },
+)
+ASK = ("/ask", lambda model: {"model": model, "text": "Tell me about bees. " * 10})
+
+
+@dataclass(frozen=True)
+class Run:
+    """``whole`` is the share of answers that came complete; times are in ms.
+
+    ``cpu`` is in seconds of the server for 100,000 tokens, ``others`` the cores that were
+    busy with something else.
+    """
+
+    scenario: str
+    whole: float
+    cpu: float | None
+    first: float
+    delay: float
+    late: float
+    speed: float
+    memory: float
+    others: float
+    raw: dict[str, Any]
+
+    @property
+    def smooth(self) -> bool:
+        return self.whole == 1 and 0 <= self.late < 100
+
+
+@dataclass(frozen=True)
+class Target:
+    folder: Path
+    port: int
+    how: tuple[str, Any]
+    pids: list[int]
+    people: Path | None = None
+
+    def run(self, name: str) -> Run:
+        scenario = SCENARIOS[name]
+        path, body = self.how
+        command = [str(self.folder / "loadgen"), "-p", str(self.port), "-P", path]
+        command += ["-b", json.dumps(body(scenario.model)), "-n", str(scenario.streams)]
+        command += ["-T", "45", "-W", str(scenario.tokens), *scenario.arguments]
+        if self.people:
+            command += ["-H", str(self.people)]
+        cpu, busy, began = procstat.cpu(self.pids), procstat.busy(), time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        memory = 0.0
+        while process.poll() is None:
+            time.sleep(0.25)
+            if self.pids and time.monotonic() - began > 3:
+                memory = max(memory, procstat.memory(self.pids))
+        assert process.stdout
+        found = json.loads(process.stdout.read())
+        wall = time.monotonic() - began
+        cpu = procstat.cpu(self.pids) - cpu
+        bad = ("bad_status", "bad_early", "bad_conn", "bad_short", "timeouts")
+        asked = found["ok"] + sum(found[kind] for kind in bad)
+        # What is not the server's and not the client's; the upstream's share is small.
+        others = (procstat.busy() - busy - cpu - found["client_cpu_s"]) / wall
+        return Run(
+            scenario=name,
+            whole=found["ok"] / max(1, asked),
+            cpu=cpu * 1e5 / found["tokens"] if self.pids and found["tokens"] else None,
+            first=found["ttft_ms"]["p50"],
+            delay=found["lat_ms"]["p50"],
+            late=found["lat_ms"]["p99"],
+            speed=found["tok_per_s"],
+            memory=memory,
+            others=max(0.0, others),
+            raw=found,
+        )
+
+
+def get(port: int, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()

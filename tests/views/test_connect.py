@@ -539,3 +539,81 @@ def test_a_server_that_was_never_reached_has_made_no_key(make_app: Callable) -> 
     client.get(f"{urlsplit(callback).path}?code=abc")
     found = state(client)
     assert found["state"] == "failed" and "Nothing was saved" in found["message"]
+
+
+def test_no_cookies_at_all_is_said(make_app: Callable) -> None:
+    app = make_app(WTF_CSRF_ENABLED=True)
+    client = app.test_client(use_cookies=False)
+    answer = client.post("/settings/openrouter/connect", data={"csrf_token": "x"})
+    assert answer.status_code == 400 and "Allow cookies for this site" in answer.text
+
+
+def test_a_restart_and_another_process_in_between(
+    make_app: Callable, database_url: str, sandbox: LiveSandbox
+) -> None:
+    shared = {
+        "APIARY_DATABASE_URL": database_url,
+        "APIARY_ENCRYPTION_KEYS": "k1:8yZr0Oq3vB1xW5cT7nLmKjHgFdSaQwErTyUiOpZxCvA",
+    }
+    first, second = make_app(**shared), make_app(**shared)
+    client = sign_in(first)
+    back = approve(begin(client))
+    path = back.partition("?")[0]
+    other = second.test_client()
+    for name, where in [("session", "/"), ("apiary_flow", path)]:
+        other.set_cookie(name, client.get_cookie(name, path=where).value, path=where)
+    assert other.get(back).headers["Location"].endswith(f"/done/{ATTEMPT}")
+    assert state(client)["state"] == "connected" and sandbox.exchanges == 1
+
+
+def test_a_key_that_cannot_be_stored_is_told_as_lost(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    back = approve(begin(client))
+    database_of = app.extensions["apiary"].database
+
+    def rename(old: str, new: str) -> None:
+        with app.app_context(), database.connection_context():
+            database_of.execute_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("apiary_connection", "hidden")
+    client.get(back)
+    rename("hidden", "apiary_connection")
+    found = state(client)
+    assert found["state"] == "lost" and "A key may exist" in found["message"]
+    assert stored(app) == [] and sandbox.exchanges == 1
+    page = client.get("/settings/").text
+    assert "A key may exist" in page and f"{sandbox.url}/settings/keys" in page
+
+
+def test_the_flag_flipped_between_start_and_callback(make_app: Callable, database_url: str) -> None:
+    on = make_app(APIARY_DATABASE_URL=database_url)
+    client = sign_in(on)
+    back = approve(begin(client))
+    off = make_app(APIARY_DATABASE_URL=database_url, OPENROUTER_OAUTH="0")
+    other = sign_in(off)
+    assert other.get(back).status_code == 404
+    assert other.get("/settings/").status_code == 200
+
+
+def test_a_code_copied_by_hand(app: Flask, sandbox: LiveSandbox) -> None:
+    client = sign_in(app)
+    page = client.post("/settings/openrouter/connect", data={"display": "code", "attempt": ATTEMPT})
+    url = unescape(re.search(r'href="([^"]+/auth\?[^"]+)"', page.text)[1])
+    assert "callback_url" not in url and "code_challenge_method=S256" in url
+    where = f"/settings/openrouter/flows/{ATTEMPT}/code"
+    challenge = parse_qs(urlsplit(url).query)["code_challenge"][0]
+    from apiary.sandbox import Ask
+
+    code = sandbox.state.issue(Ask("", challenge, "S256"))
+    bad = client.post(where, data={"code": "  "})
+    assert bad.status_code == 422 and state(client)["state"] == "waiting"
+    stranger = sign_in(app)
+    assert stranger.post(where, data={"code": code}).status_code == 409
+    assert sign_in(app, "bob").post(where, data={"code": code}).status_code == 404
+    assert stored(app) == [] and sandbox.exchanges == 0
+    assert (
+        client.post(where, data={"code": f"https://x.example/?a=1&code={code}"}).status_code == 303
+    )
+    assert state(client)["state"] == "connected"
+    client.post(where, data={"code": code})
+    assert sandbox.exchanges == 1

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from . import accounts, chat, health
+from . import accounts, chat, health, search, shelf
 
 
 def register(app: Flask) -> None:
     """Mount all pages."""
-    for module in (health, accounts, chat):
+    for module in (health, accounts, chat, search, shelf):
         app.register_blueprint(module.blueprint)

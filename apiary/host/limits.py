@@ -23,6 +23,17 @@ SIGN_IN_ADDRESS = Rule("sign-in-address", 200, 300)
 SIGN_UP_ADDRESS = Rule("sign-up-address", 60, 3600)
 GUEST_ADDRESS = Rule("guest-address", 600, 3600)
 
+#: What costs a provider's or this site's time: how often each person may, and each address.
+COSTLY = {
+    "apiary.connect": (Rule("connect", 10, 60), Rule("connect-address", 30, 60)),
+    "apiary.save_key": (Rule("key", 10, 60), Rule("key-address", 60, 60)),
+    "apiary.check": (Rule("key", 10, 60), Rule("key-address", 60, 60)),
+    "chat.create": (Rule("conversation", 60, 60), Rule("conversation-address", 300, 60)),
+    "chat.first": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
+    "chat.ask": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
+    "chat.retry": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
+}
+
 
 class TooOften(Exception):
     """``retry_after`` is in whole seconds, at least 1."""
@@ -58,6 +69,15 @@ class Limits:
             tries.append(now)
             while len(self._tries) > _MOST_KEYS:
                 self._tries.popitem(last=False)
+
+    def take_costly(self, endpoint: str | None, owner: str, address: str | None) -> None:
+        """Count one try of what is costly; anything else is free.
+
+        :raises TooOften: this person or this address has tried it too often.
+        """
+        if (rules := COSTLY.get(endpoint or "")) is not None:
+            self.take(rules[0], owner)
+            self.take(rules[1], network(address))
 
     def forget(self, rule: Rule, key: str) -> None:
         """Empty a window, as after a sign-in that succeeded."""

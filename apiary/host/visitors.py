@@ -93,6 +93,7 @@ def _find_visitor() -> Response | None:
     if found is None:
         # The cookie of a session that was ended elsewhere.
         return unauthorized()
+    here().limits.take_costly(request.endpoint, found.id, request.remote_addr)
     if found.transient:
         here().limits.take(limits.GUEST_ADDRESS, limits.network(request.remote_addr))
         accounts.persist(found)

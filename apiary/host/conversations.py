@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from . import branches
 from .tables import Conversation, Message, Spent, clean
 
 TITLE_LENGTH = 60
@@ -47,7 +48,9 @@ def listed(owner: str) -> list[Conversation]:
     """The owner's conversations that hold something: those pinned, then the last used first."""
     query = (
         Conversation.select()
-        .where(Conversation.owner == owner, Conversation.title != "", Conversation.deleted.is_null())
+        .where(
+            Conversation.owner == owner, Conversation.title != "", Conversation.deleted.is_null()
+        )
         .order_by(Conversation.pinned.desc(nulls="LAST"), Conversation.updated.desc())
         .limit(LISTED)
     )
@@ -61,8 +64,8 @@ def waiting(owner: str) -> Conversation | None:
         .join(Conversation)
         .where(
             Conversation.owner == owner,
-            Message.state == "waiting",
             Conversation.deleted.is_null(),
+            Message.state == "waiting",
             Message.created > time.time() - WAITING,
         )
         .order_by(Message.created.desc())
@@ -75,7 +78,12 @@ def waiting(owner: str) -> Conversation | None:
 
 
 def messages(conversation: Conversation) -> list[Message]:
-    """All messages, the oldest first.
+    """The messages of the path that is shown, the oldest first."""
+    return branches.path(all_messages(conversation), conversation.head)
+
+
+def all_messages(conversation: Conversation) -> list[Message]:
+    """The messages of all branches, the oldest first.
 
     An answer whose process died is shown as broken off. The row is changed with the next
     question; a page that is only looked at writes nothing.
@@ -161,19 +169,17 @@ def delete_all(owner: str) -> None:
     mine = Conversation.select(Conversation.id).where(Conversation.owner == owner)
     Message.delete().where(Message.conversation.in_(mine)).execute()
     Conversation.delete().where(Conversation.owner == owner).execute()
+    Spent.delete().where(Spent.owner == owner).execute()
 
 
 def move(owner: str, heir: str) -> None:
     """Give all conversations of an owner to another one."""
     Conversation.update(owner=heir).where(Conversation.owner == owner).execute()
+    Spent.update(owner=heir).where(Spent.owner == owner).execute()
 
-    Spent.delete().where(Spent.owner == owner).execute()
 
 def all_of(owner: str) -> Iterator[tuple[Conversation, list[Message]]]:
     """Everything an owner has, the oldest first, for the export."""
-    query = Conversation.select().where(
-        Conversation.owner == owner, Conversation.deleted.is_null()
-    )
+    query = Conversation.select().where(Conversation.owner == owner, Conversation.deleted.is_null())
     for conversation in list(query.order_by(Conversation.created)):
-    Spent.update(owner=heir).where(Spent.owner == owner).execute()
-        yield conversation, messages(conversation)
+        yield conversation, all_messages(conversation)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from . import allowance, conversations
+from . import allowance, branches, conversations
 from .accounts import Person
 from .state import here
 from .tables import Account, Conversation, Message
@@ -65,17 +65,27 @@ def everything(person: Person) -> str:
 
 
 def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, Any]:
-    return {
+    """The path that is shown as ``messages``, what stands beside it as ``other_branches``.
+
+    :param rows: the messages of all branches.
+    """
+    above = branches.parents(rows)
+    shown = branches.path(rows, conversation.head)
+    ids = {row.id for row in shown}
+    found = {
         "id": conversation.id,
         "title": conversation.title,
         "created": _time(conversation.created),
         "updated": _time(conversation.updated),
-        "messages": [_message(row) for row in rows],
+        "messages": [_message(row, above) for row in shown],
     }
+    others = [_message(row, above) for row in rows if row.id not in ids]
+    return found | ({"other_branches": others} if others else {})
 
 
-def _message(row: Message) -> dict[str, Any]:
-    found: dict[str, Any] = {"role": row.role, "text": row.text, "state": row.state}
+def _message(row: Message, above: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": row.id, "parent": above[row.id] or None}
+    found |= {"role": row.role, "text": row.text, "state": row.state}
     for name in ("reasoning", "provider", "model", "prompt_tokens", "completion_tokens"):
         if getattr(row, name):
             found[name] = getattr(row, name)

@@ -57,13 +57,17 @@ class Account(Table):
 
 
 class Conversation(Table):
-    """``provider`` and ``model`` are those of the last question, None before the first."""
+    """``provider`` and ``model`` are those of the last question, None before the first.
+
+    ``head`` is the last message of the path that is shown; None stands for the newest one.
+    """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
     owner = peewee.CharField(max_length=255)
     title = peewee.CharField(max_length=255, default="")
     provider = peewee.CharField(max_length=64, null=True)
     model = peewee.CharField(max_length=255, null=True)
+    head = peewee.CharField(max_length=64, null=True)
     created = peewee.DoubleField(default=time.time)
     updated = peewee.DoubleField(default=time.time)
     pinned = peewee.DoubleField(null=True)
@@ -80,12 +84,15 @@ class Message(Table):
     assistant's: ``streaming``, ``complete``, ``stopped`` (by the user), ``incomplete`` (broke
     off, text kept) or ``failed`` (no text). ``saved`` is refreshed while the answer runs, so
     that other processes can tell a running answer from one whose process died. ``cost`` is in
-    USD, None where the provider does not tell.
+    USD, None where the provider does not tell. ``position`` counts all messages of a
+    conversation in the order of their making; what follows what is said by ``parent``
+    (:mod:`.branches`).
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
     conversation = peewee.ForeignKeyField(Conversation, backref="messages", on_delete="CASCADE")
     position = peewee.IntegerField()
+    parent = peewee.CharField(max_length=64, null=True)
     role = peewee.CharField(max_length=16)
     text = peewee.TextField(default="")
     reasoning = peewee.TextField(default="")

@@ -11,7 +11,7 @@ from flask import Flask, current_app
 
 from apiary import ApiaryError, database
 
-from . import allowance, conversations, payers, writer
+from . import allowance, branches, conversations, payers, writer
 from .answers import Answer, Full
 from .payers import Payer
 from .state import here
@@ -28,6 +28,7 @@ _STATUS = {
     "rate_limited": 429,
     "provider_down": 502,
     "nothing_to_answer": 400,
+    "no_message": 404,
 }
 
 
@@ -54,7 +55,22 @@ class Wish:
     max_tokens: int | None = None
 
 
-def ask(owner: str, conversation: Conversation, text: str, wish: Wish) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A question as it is sent.
+
+    It follows the message ``parent``, or takes its place beside the question ``edit``; with
+    neither it follows the last message that is shown. ``id`` is made by the sender, who may
+    then send it again without asking twice.
+    """
+
+    text: str
+    id: str | None = None
+    edit: str | None = None
+    parent: str | None = None
+
+
+def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Answer:
     """Save a question and begin its answer.
 
     :raises Refusal: nothing can answer it now. Unless another answer is running here, the
@@ -63,18 +79,20 @@ def ask(owner: str, conversation: Conversation, text: str, wish: Wish) -> Answer
     answer = _open(owner, conversation)
     try:
         rows = _settled(conversation)
+        before = _before(conversation, rows, draft)
         question = Message(
-            id=new_id(),
+            id=draft.id or new_id(),
             conversation=conversation.id,
             position=rows[-1].position + 1 if rows else 0,
+            parent=before[-1].id if before else branches.ROOT,
             role="user",
-            text=clean(text),
+            text=clean(draft.text),
             state="waiting",
         )
         if not conversation.title:
             conversation.title = conversations.title_of(question.text)
         try:
-            return _begin(answer, conversation, [*rows, question], question, wish, new=True)
+            return _begin(answer, conversation, [*before, question], wish, rows, new=True)
         except Refusal as refusal:
             if refusal.code != "busy":
                 _keep_waiting(conversation, question)
@@ -84,21 +102,61 @@ def ask(owner: str, conversation: Conversation, text: str, wish: Wish) -> Answer
         raise
 
 
-def again(owner: str, conversation: Conversation, wish: Wish) -> Answer:
-    """Answer the last question once more; the answer that it had is replaced.
+def _before(conversation: Conversation, rows: list[Message], draft: Draft) -> list[Message]:
+    """What a question follows."""
+    above = branches.parents(rows)
+    head: str | None = conversation.head
+    if draft.edit is not None:
+        if _find(rows, draft.edit).role != "user":
+            raise _missing()
+        head = above[draft.edit]
+    elif draft.parent is not None:
+        head = _find(rows, draft.parent).id
+    return [] if head == branches.ROOT else branches.path(rows, head)
 
+
+def _find(rows: list[Message], message_id: str) -> Message:
+    found = next((row for row in rows if row.id == message_id), None)
+    if found is None:
+        raise _missing()
+    return found
+
+
+def _missing() -> Refusal:
+    return Refusal("no_message", "That message is not here any more. Reload the page.", "reload")
+
+
+def again(
+    owner: str, conversation: Conversation, wish: Wish, message_id: str | None = None
+) -> Answer:
+    """Answer a question once more; the answer that it had stays beside the new one.
+
+    :param message_id: the question or an answer to it; left out, the last question shown.
     :raises Refusal: there is no question, or nothing can answer it now; nothing was changed.
     """
     answer = _open(owner, conversation)
     try:
         rows = _settled(conversation)
-        at = next((i for i in range(len(rows) - 1, -1, -1) if rows[i].role == "user"), None)
-        if at is None:
+        head = conversation.head if message_id is None else _find(rows, message_id).id
+        shown = branches.path(rows, head)
+        while shown and shown[-1].role != "user":
+            shown.pop()
+        if not shown:
             raise Refusal("nothing_to_answer", "There is no question to answer yet. Write one.")
-        return _begin(answer, conversation, rows[: at + 1], rows[at], wish, new=False)
+        return _begin(answer, conversation, shown, wish, rows, new=False)
     except BaseException:
         here().answers.drop(answer)
         raise
+
+
+def show(conversation: Conversation, message_id: str) -> None:
+    """Show the newest path that goes through a message.
+
+    :raises Refusal: it is not here, or an answer is being written.
+    """
+    rows = _settled(conversation)
+    head = branches.leaf(rows, _find(rows, message_id).id)
+    Conversation.update(head=head).where(Conversation.id == conversation.id).execute()
 
 
 def stop(conversation: Conversation) -> None:
@@ -129,11 +187,11 @@ def _open(owner: str, conversation: Conversation) -> Answer:
 
 
 def _settled(conversation: Conversation) -> list[Message]:
-    """The messages, those of a dead process saved as broken off.
+    """The messages of all branches, those of a dead process saved as broken off.
 
     :raises Refusal: another process is writing an answer here.
     """
-    rows = conversations.messages(conversation)
+    rows = conversations.all_messages(conversation)
     for row in rows:
         if conversations.is_running(row):
             raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
@@ -146,9 +204,9 @@ def _keep_waiting(conversation: Conversation, question: Message) -> None:
     try:
         with database.atomic():
             question.save(force_insert=True)
-            Conversation.update(title=conversation.title, updated=time.time()).where(
-                Conversation.id == conversation.id
-            ).execute()
+            Conversation.update(
+                title=conversation.title, head=question.id, updated=time.time()
+            ).where(Conversation.id == conversation.id).execute()
     except peewee.IntegrityError:
         raise _collision() from None
 
@@ -160,12 +218,13 @@ def _collision() -> Refusal:
 def _begin(
     answer: Answer,
     conversation: Conversation,
-    rows: Sequence[Message],
-    question: Message,
+    shown: Sequence[Message],
     wish: Wish,
+    rows: Sequence[Message],
     *,
     new: bool,
 ) -> Answer:
+    """Begin the answer to the last message of ``shown``; ``rows`` are all that are stored."""
     owner = answer.owner
     payer = payers.resolve(owner, wish.provider, conversation)
     if payer.kind == "none":
@@ -180,7 +239,7 @@ def _begin(
         if day is None:
             raise _refusal(payers.used_up())
     try:
-        _write(answer, conversation, question, payer, model, new)
+        _write(answer, conversation, shown[-1], payer, model, None if new else rows)
     except BaseException as error:
         if day is not None:
             allowance.give_back(owner, day)
@@ -190,7 +249,7 @@ def _begin(
     order = writer.Order(
         payer=payer,
         model=model,
-        messages=conversations.history(rows),
+        messages=conversations.history(shown),
         max_tokens=wish.max_tokens,
         day=day,
     )
@@ -209,31 +268,50 @@ def _write(
     question: Message,
     payer: Payer,
     model: str,
-    new: bool,
+    rows: Sequence[Message] | None,
 ) -> None:
-    """Save the question as sent and its answer as begun, in one transaction."""
+    """Save the question as sent and its answer as begun, in one transaction.
+
+    :param rows: all messages where the question is stored already. Nothing goes but what it
+        was answered with nothing but an error.
+    """
     now = time.time()
+    empty: list[str] = []
+    position = question.position + 1
+    if rows is not None:
+        position = rows[-1].position + 1
+        followed = set(branches.parents(rows).values())
+        empty = [
+            row.id
+            for row in branches.below(rows, question.id, "assistant")
+            if row.state == "failed" and not row.text and not row.reasoning
+            if row.id not in followed
+        ]
     said: dict[str, Any] = {"provider": payer.provider, "model": model, "payer": payer.kind}
     with database.atomic():
-        Message.delete().where(
-            Message.conversation == conversation.id, Message.position > question.position
-        ).execute()
+        if empty:
+            Message.delete().where(Message.id.in_(empty)).execute()
         Message.update(state="sent").where(
             Message.conversation == conversation.id, Message.state == "waiting"
         ).execute()
-        if new:
+        if rows is None:
             question.state = "sent"
             question.save(force_insert=True)
         Message.insert(
             id=answer.message_id,
             conversation=conversation.id,
-            position=question.position + 1,
+            position=position,
+            parent=question.id,
             role="assistant",
             state="streaming",
             **said,
         ).execute()
         Conversation.update(
-            title=conversation.title, provider=payer.provider, model=model, updated=now
+            title=conversation.title,
+            provider=payer.provider,
+            model=model,
+            head=answer.message_id,
+            updated=now,
         ).where(Conversation.id == conversation.id).execute()
     answer.stored = True
 

@@ -3,19 +3,29 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import conversations, elsewhere, exports, payers, turns
+from .. import branches, conversations, elsewhere, exports, payers, repeats, shelf, turns
 from ..answers import Answer
 from ..problems import wants_json
 from ..state import here
-from ..tables import Conversation, scrub
+from ..tables import Conversation
 from ..visitors import owner, person, unauthorized
 from . import listing
-from .inputs import question, title, wish
+from .inputs import draft, message_id, title, wish
 
 blueprint = Blueprint("chat", __name__)
 listing.register(blueprint)
@@ -49,23 +59,38 @@ def create() -> tuple[Response, int]:
 @blueprint.post("/ask")
 def first() -> AnyResponse:
     """The first message of a conversation, sent by a form."""
-    text, wanted = question(), wish()
+    question, wanted = draft(), wish()
     conversation = conversations.create(owner())
-    return _answer(conversation, lambda: turns.ask(owner(), conversation, text, wanted))
+    return _answer(conversation, lambda: turns.ask(owner(), conversation, question, wanted))
 
 
 @blueprint.post("/c/<id>/messages")
 def ask(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
-    text, wanted = question(), wish()
-    return _answer(conversation, lambda: turns.ask(owner(), conversation, text, wanted))
+    question, wanted = draft(), wish()
+    if (known := repeats.find(conversation, question)) is None:
+        return _answer(conversation, lambda: turns.ask(owner(), conversation, question, wanted))
+    if _by_form():
+        return redirect(url_for("chat.show", id=conversation.id), 303)
+    return _events(repeats.follow(owner(), conversation, known, wanted))
 
 
 @blueprint.post("/c/<id>/retry")
 def retry(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
-    wanted = wish()
-    return _answer(conversation, lambda: turns.again(owner(), conversation, wanted))
+    wanted, about = wish(), message_id()
+    return _answer(conversation, lambda: turns.again(owner(), conversation, wanted, about))
+
+
+@blueprint.post("/c/<id>/path")
+def path(id: str) -> AnyResponse:
+    """Show another branch."""
+    conversation = conversations.find(owner(), id)
+    wanted = message_id()
+    if wanted is None:
+        abort(400, "Name the message to show.")
+    turns.show(conversation, wanted)
+    return _changed(conversation, f"m-{wanted}")
 
 
 @blueprint.get("/c/<id>/stream")
@@ -103,10 +128,9 @@ def rename(id: str) -> AnyResponse:
 def delete(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
     turns.stop(conversation)
-    conversations.delete(conversation)
-    scrub()
+    shelf.discard(conversation)
     if _by_form():
-        flash("The conversation is deleted.", "notice")
+        flash(url_for("shelf.restore", id=conversation.id), "undo")
         return redirect(url_for("chat.home"), 303)
     return Response(status=204)
 
@@ -121,7 +145,7 @@ def export_markdown(id: str) -> Response:
 @blueprint.get("/c/<id>/export.json")
 def export_json(id: str) -> Response:
     found = conversations.find(owner(), id)
-    text = exports.as_json(found, conversations.messages(found))
+    text = exports.as_json(found, conversations.all_messages(found))
     return exports.attachment(text, "application/json", f"conversation-{found.id}.json")
 
 
@@ -149,9 +173,9 @@ def _events(events: Iterator[bytes]) -> Response:
     return response
 
 
-def _changed(conversation: Conversation) -> AnyResponse:
+def _changed(conversation: Conversation, place: str | None = None) -> AnyResponse:
     if _by_form():
-        return redirect(url_for("chat.show", id=conversation.id), 303)
+        return redirect(url_for("chat.show", id=conversation.id, _anchor=place), 303)
     return Response(status=204)
 
 
@@ -162,8 +186,10 @@ def _by_form() -> bool:
 
 def _page(conversation: Conversation | None) -> str:
     mine = owner()
+    shelf.purge()
     found = person()
-    rows = conversations.messages(conversation) if conversation else []
+    stored = conversations.all_messages(conversation) if conversation else []
+    rows = branches.path(stored, conversation.head) if conversation else []
     payer = payers.resolve(mine, None, conversation)
     payer = replace(payer, model=payers.known_model(mine, payer, conversation))
     return render_template(
@@ -171,6 +197,7 @@ def _page(conversation: Conversation | None) -> str:
         conversations=conversations.listed(mine),
         conversation=conversation,
         messages=rows,
+        versions=branches.versions(stored),
         payer=payer,
         waiting=conversations.is_waiting(rows),
         running=bool(rows) and rows[-1].state == "streaming",

@@ -6,16 +6,33 @@ from typing import Any
 
 from flask import abort, request
 
-from ..turns import Wish
+from ..turns import Draft, Wish
 
 LONGEST_TEXT = 100_000
+_NEW_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODEL = re.compile(r"[!-~]{1,200}")
 _PROVIDER = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MOST_TOKENS = 10_000_000
 
 
-def question() -> str:
-    """The text of a message."""
+def draft() -> Draft:
+    """A message as it is to be sent."""
+    fields = _fields()
+    return Draft(
+        _text(),
+        id=_word(fields, "id", _NEW_ID),
+        edit=_word(fields, "edit", _ID),
+        parent=_word(fields, "parent", _ID),
+    )
+
+
+def message_id() -> str | None:
+    """The message that a request is about, None where it names none."""
+    return _word(_fields(), "message_id", _ID)
+
+
+def _text() -> str:
     text = _fields().get("text")
     if not isinstance(text, str):
         abort(400, "The message is missing. Send it as text.")
@@ -63,7 +80,7 @@ def _word(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | 
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not form.fullmatch(value):
-        abort(400, f"The {name} is not one that exists. Pick one from the list.")
+        abort(400, f"The {name.replace('_', ' ')} is not one that exists. Pick another.")
     return value
 
 

@@ -1,0 +1,47 @@
+"""Pin conversations, and delete them so that the click can be undone for a while."""
+
+import time
+
+from . import conversations
+from .tables import Conversation, scrub
+
+#: For so long the page offers to undo, in seconds; the server allows more.
+UNDO = 10
+#: After so many seconds a deleted conversation is deleted for good, with the next visit.
+KEPT = 5 * 60.0
+_AT_ONCE = 20
+
+
+def pin(conversation: Conversation, pinned: bool) -> None:
+    """Put a conversation above the others, or back among them."""
+    now = time.time() if pinned else None
+    Conversation.update(pinned=now).where(Conversation.id == conversation.id).execute()
+
+
+def discard(conversation: Conversation) -> None:
+    """Hide a conversation everywhere; :func:`purge` deletes it later."""
+    Conversation.update(deleted=time.time()).where(Conversation.id == conversation.id).execute()
+
+
+def restore(owner: str, conversation_id: str) -> Conversation:
+    """Undo :func:`discard`.
+
+    :raises NoSuchConversation: it is deleted for good, or belongs to somebody else.
+    """
+    found = conversations.find(owner, conversation_id, discarded=True)
+    Conversation.update(deleted=None).where(Conversation.id == found.id).execute()
+    return found
+
+
+def purge() -> None:
+    """Delete for good what was discarded long enough ago, whosever it is."""
+    old = list(
+        Conversation.select()
+        .where(Conversation.deleted < time.time() - KEPT)
+        .order_by(Conversation.deleted)
+        .limit(_AT_ONCE)
+    )
+    for conversation in old:
+        conversations.delete(conversation)
+    if old:
+        scrub()

@@ -294,7 +294,7 @@ def test_a_wrong_password_takes_its_time_for_unknown_names_too(host, monkeypatch
     assert checked == ["scrypt"]
 
 
-def test_what_is_deleted_is_no_longer_in_the_files(make_host, tmp_path, paste_key):
+def test_what_is_deleted_is_no_longer_in_the_files(make_host, tmp_path, paste_key, monkeypatch):
     app = make_host(APIARY_DATABASE_URL=f"sqlite:///{tmp_path / 'a.sqlite3'}")
     guest = Browser(app)
     guest.connect(paste_key)
@@ -306,6 +306,8 @@ def test_what_is_deleted_is_no_longer_in_the_files(make_host, tmp_path, paste_ke
 
     assert found()
     guest.send(f"/c/{conversation}/delete").close()
+    monkeypatch.setattr("apiary.host.shelf.KEPT", -1.0)
+    guest.get("/").close()
     assert not found()
     guest.ask("another-very-private-question", model="sandbox/echo")
     guest.form("/account/delete", sure="y").close()

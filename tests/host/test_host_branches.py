@@ -38,8 +38,13 @@ def test_an_edited_question_makes_a_branch(chatter, talk, sandbox, host):
     assert rows(host, Message) == 8, "nothing was deleted"
     found = export(chatter, talk)
     assert [m["text"] for m in found["messages"]] == ["uno", "uno"]
-    assert [m["text"] for m in found["other_branches"]] == ["one", "one", "two", "two", "zwei"] + [
-        "zwei"
+    assert [m["text"] for m in found["other_branches"]] == [
+        "one",
+        "one",
+        "two",
+        "two",
+        "zwei",
+        "zwei",
     ]
     with chatter.get(f"/c/{talk}/export.md") as text:
         assert "zwei" not in text.get_data(as_text=True)

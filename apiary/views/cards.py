@@ -55,6 +55,8 @@ class Card:
             case "connected" if connection:
                 if connection.base_url:
                     return f"Connected to {connection.origin}"
+                if not connection.key_sha256:
+                    return f"Connected to {self.provider.label}"
                 return f"Connected as {connection.identity}"
             case "rejected":
                 return f"{self.provider.label} no longer accepts this key."
@@ -85,6 +87,8 @@ class Card:
 
     @property
     def how(self) -> str:
+        if self.source == "key" and self.connection and not self.connection.key_sha256:
+            return "without a key"
         return {"oauth": "Connect", "key": "pasted key"}.get(self.source, "")
 
     @property

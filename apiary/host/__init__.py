@@ -10,7 +10,7 @@ from flask.wrappers import Response
 
 from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
-from . import edge, environment, problems, views, visitors
+from . import edge, environment, logs, problems, views, visitors
 from .answers import Answers
 from .keeper import Keeper
 from .limits import Limits
@@ -34,8 +34,13 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     environment.check_names(set(values) - environment.FOR_TESTS, "the settings")
     instance = Path(values.get("APIARY_INSTANCE_PATH") or "instance").absolute()
     settings = HostSettings.from_mapping(values, instance)
-    # It would write every address that is asked, with all that stands in it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They would write every address that is asked, and every row: texts, hashes and all.
+    for name in ("httpx", "peewee"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    if config is None:
+        # The settings are the operator's, so the process is ours and its log too.
+        logs.to_stderr(settings.log_format)
     app = Flask(
         "apiary.host",
         instance_path=str(instance),
@@ -47,6 +52,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     app.secret_key = values.get("APIARY_SECRET_KEY") or generated_secret(
         instance / "secret_key", edge.new_secret
     )
+    logs.register(app, settings)
     edge.protect(app, settings)
     apiary = Apiary(
         migrations={"host": _MIGRATIONS},

@@ -1,8 +1,5 @@
 """The route table: who may call what. A new route without a row fails, and so does an old row."""
 
-import tomllib
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,39 +7,10 @@ from flask import Flask
 
 from tests.host.browsing import Browser
 from tests.host.conftest import MakeHost
+from tests.security.routes import ROWS, Row
 from tests.security.world import World, call, found, rows_of
 
-TABLE = tomllib.loads((Path(__file__).parent / "routes.toml").read_text())
 IMPLIED = {"HEAD", "OPTIONS"}
-
-
-@dataclass(frozen=True)
-class Row:
-    method: str
-    rule: str
-    who: str
-    answers: int
-    stranger: int | None = None
-    guest: int | None = None
-    send: dict[str, Any] = field(default_factory=dict)
-    oauth: bool = False
-    file: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.rule}"
-
-    @property
-    def path(self) -> str:
-        """The files are named differently on each of the three shelves."""
-        if self.rule.startswith("/vendor"):
-            return "/vendor/VENDOR.txt"
-        return "/settings/static/apiary.css" if self.rule.startswith("/settings/static") else ""
-
-    def at(self, world: World) -> str:
-        return self.path or world.path(self.rule)
-
-
-ROWS = [Row(*name.split(" ", 1), **row) for name, row in TABLE.items()]
 UNSAFE = [row for row in ROWS if row.method != "GET"]
 
 

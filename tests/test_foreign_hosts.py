@@ -572,7 +572,7 @@ def test_a_card_in_a_page_of_the_hosts_own(make_host: MakeHost) -> None:
 
 
 def test_templates_page_by_page_and_block_by_block(make_host: MakeHost) -> None:
-    plain, framed, own = make_host(), make_host(), make_host()
+    plain, framed, own, part = (make_host() for _ in range(4))
     write(framed, "layout.html", "<nav>Shop</nav>{% block content %}{% endblock %}")
     write(
         framed,
@@ -581,13 +581,20 @@ def test_templates_page_by_page_and_block_by_block(make_host: MakeHost) -> None:
         "</title>{% block head %}{% endblock %}{% block main %}{% endblock %}{% endblock %}",
     )
     write(own, "apiary/settings/index.html", "{% for c in cards %}{{ c.name }} {% endfor %}")
+    write(
+        part,
+        "apiary/settings/index.html",
+        '{% extends "apiary/settings/_index.html" %}{% block intro %}<p>Ours</p>{% endblock %}',
+    )
     pages = []
-    for app in (plain, framed, own):
+    for app in (plain, framed, own, part):
         mount(app)
         pages.append(app.test_client().get("/settings/").text)
     assert "<nav>" not in pages[0] and "<title>Your models</title>" in pages[0]
     assert pages[1].startswith("<nav>Shop</nav><title>Your models</title>") and CARD in pages[1]
     assert pages[2] == "openrouter anthropic openai "
+    assert "<p>Ours</p>" in pages[3] and CARD in pages[3] and "Keys are kept" not in pages[3]
+    assert "Keys are kept encrypted" in pages[0]
 
 
 def test_signals(make_host: MakeHost) -> None:

@@ -27,7 +27,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _YEAR = 365 * 24 * 3600
 STATIC_ENDPOINTS = frozenset({"static", "vendor", "apiary.static"})
-HEALTH = "health.healthz"
+#: Asked by machines: no session, no visitor, under whatever name the machine has.
+HEALTH = frozenset({"health.healthz", "health.readyz", "health.metrics"})
 
 csrf = CSRFProtect()
 
@@ -108,7 +109,7 @@ def refuse_unknown_host(settings: HostSettings) -> None:
     leaves nothing to render a page with.
     """
     public = urlsplit(settings.public_url or "").hostname
-    if not public or request.endpoint == HEALTH:
+    if not public or request.endpoint in HEALTH:
         # Health checks come by whatever address the machine has.
         return
     if urlsplit(f"//{request.host}").hostname not in {public, *_LOOPBACK}:
@@ -146,7 +147,7 @@ def canonical(settings: HostSettings) -> AnyResponse | None:
     public = urlsplit(settings.public_url or "")
     if public.hostname not in _LOOPBACK or request.method != "GET":
         return None
-    if request.endpoint == HEALTH or request.endpoint in STATIC_ENDPOINTS:
+    if request.endpoint in HEALTH or request.endpoint in STATIC_ENDPOINTS:
         return None
     asked = urlsplit(f"//{request.host}")
     same_port = (asked.port or 80) == (public.port or 80)

@@ -147,5 +147,6 @@ def _database(error: peewee.PeeweeException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("A request failed: %s %s", request.method, request.path, exc_info=error)
+    # The route, not the address: that may hold what is the user's, or a one-time id.
+    _log.error("A request failed: %s %s", request.method, request.url_rule, exc_info=error)
     return problem(500)

@@ -35,6 +35,17 @@ HOST_VARIABLES = (
         "How many reverse proxies stand before the app and set X-Forwarded headers."
         " 0: those headers are not believed.",
     ),
+    Variable(
+        "APIARY_LOG_FORMAT",
+        "text",
+        "How the log on standard error is written: text, or json with one object on each line.",
+    ),
+    Variable(
+        "APIARY_OPERATOR_TOKEN",
+        "",
+        "Opens /metrics and /operator, 16 characters or more. Empty: these pages do not exist.",
+        secret=True,
+    ),
 )
 
 _SHORTEST_SECRET = 16
@@ -54,6 +65,8 @@ class HostSettings:
     guests: bool
     signup: bool
     proxy_hops: int
+    log_format: str
+    operator_token: str
 
     @property
     def https(self) -> bool:
@@ -83,6 +96,15 @@ class HostSettings:
                 f"APIARY_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters. Make it longer,"
                 " or leave it empty to have one generated."
             )
+        log_format = str(config.get("APIARY_LOG_FORMAT") or "text").strip().lower()
+        if log_format not in ("text", "json"):
+            raise ConfigError(f"APIARY_LOG_FORMAT is {log_format!r}; it can be text or json.")
+        token = str(config.get("APIARY_OPERATOR_TOKEN") or "").strip()
+        if token and not (len(token) >= _SHORTEST_SECRET and token.isascii()):
+            raise ConfigError(
+                f"APIARY_OPERATOR_TOKEN must have {_SHORTEST_SECRET} characters or more, all of"
+                " them ASCII. Make it longer, or leave it empty to have no operator's pages."
+            )
         return cls(
             public_url=plugin.public_url,
             site_name=plugin.site_name,
@@ -94,6 +116,8 @@ class HostSettings:
             guests=guests,
             signup=signup,
             proxy_hops=_number(config, "APIARY_PROXY_HOPS", 0, 0, 16),
+            log_format=log_format,
+            operator_token=token,
         )
 
     def check_provider(self, known: list[str]) -> None:

@@ -65,7 +65,7 @@ def _is_file() -> bool:
 
 
 def _open_database() -> None:
-    if _is_file() or request.endpoint == edge.HEALTH:
+    if _is_file() or request.endpoint in edge.HEALTH:
         return
     try:
         database.connect(reuse_if_open=True)
@@ -80,7 +80,7 @@ def _close_database(_: BaseException | None) -> None:
 
 
 def _find_visitor() -> Response | None:
-    if _is_file() or request.endpoint == edge.HEALTH:
+    if _is_file() or request.endpoint in edge.HEALTH:
         return None
     found = person()
     if request.method in _SAFE:

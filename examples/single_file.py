@@ -18,7 +18,7 @@ PAGE = """<!doctype html>
 <link rel="modulepreload" href="{{ url_for('apiary.static', filename='connect.js') }}">
 <script type="module" src="{{ url_for('apiary.static', filename='settings.js') }}"></script>
 <main class="column">
-  <form method="post" action="ask">
+  <form class="card" method="post" action="ask">
     <label class="field"><span>Question</span><input name="question" required></label>
     <button class="button primary">Ask</button>
   </form>

@@ -41,7 +41,9 @@ def walk(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Comma
             yield from walk(command, f"{above}{name} ")
         else:
             arguments = [p for p in command.params if isinstance(p, click.Argument)]
-            shown = (f"{p.name}".upper() if p.required else f"[{p.name}]".upper() for p in arguments)
+            shown = (
+                f"{p.name}".upper() if p.required else f"[{p.name}]".upper() for p in arguments
+            )
             yield above + " ".join([name, *shown]), command
 
 

@@ -42,6 +42,7 @@ from .providers.base import Done as Done
 from .providers.base import Event as Event
 from .providers.base import Facts as Facts
 from .providers.base import Model as Model
+from .providers.base import Pause as Pause
 from .providers.base import Provider as Provider
 from .providers.base import Reasoning as Reasoning
 from .providers.base import Stream as Stream
@@ -87,6 +88,7 @@ __all__ = [
     "NotConnected",
     "OutOfCredit",
     "Owner",
+    "Pause",
     "Provider",
     "ProviderDown",
     "RateLimited",

@@ -1,6 +1,7 @@
 """What a host calls: the models of an owner's provider, and its answers."""
 
 import logging
+import socket
 import threading
 import time
 from collections import OrderedDict
@@ -233,6 +234,15 @@ class _Watched:
             yield from self._stream
         except KeyRejected as error:
             raise self._reject(error) from None
+
+    def pausing(self, on: bool) -> socket.socket | None:
+        """As for a provider's own answer, which may do without."""
+        ask: Callable[[bool], socket.socket | None] | None = getattr(self._stream, "pausing", None)
+        return ask(on) if ask else None
+
+    @property
+    def more(self) -> bool:
+        return bool(getattr(self._stream, "more", False))
 
     def close(self) -> None:
         self._stream.close()

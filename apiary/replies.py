@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ class Source(Protocol):
         :raises Unusable: cut or too slow.
         """
 
+    def pausing(self, on: bool) -> socket.socket | None:
+        """Let :meth:`read` give ``b""`` where it would have to wait for the socket; None when
+        that cannot be."""
+
+    @property
+    def more(self) -> bool:
+        """Whether bytes lie ready that the socket does not show."""
+
     def hurry(self, seconds: float) -> None:
         """Wait no longer than this for all that is still to come."""
 
@@ -65,6 +74,10 @@ class Source(Protocol):
 
     def release(self) -> None:
         """Give back what the answer holds. Never called while a read is running."""
+
+
+#: Stands among the events for "nothing has come yet", where that was asked for.
+PAUSE = ("pause", "")
 
 
 class Events:
@@ -95,10 +108,15 @@ class Events:
         self._parser = sse.Parser()
         self._lock = threading.Lock()
         self._busy = False
+        self._pausing = False
         self._closed = source is None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         while (chunk := self._next()) is not None:
+            if not chunk:
+                if self._pausing:
+                    yield PAUSE
+                continue
             self._left -= len(chunk)
             try:
                 events = self._parser.feed(chunk) if self._left >= 0 else None
@@ -108,6 +126,23 @@ class Events:
                 self.close()
                 raise Unusable("answer")
             yield from events
+
+    def pausing(self, on: bool) -> socket.socket | None:
+        """Give :data:`PAUSE` where there is nothing to give yet, instead of waiting.
+
+        :return: the socket to wait for before going on; None when this answer can only wait.
+        """
+        with self._lock:
+            if self._closed or self._source is None:
+                return None
+            found = self._source.pausing(on)
+            self._pausing = on and found is not None
+            return found
+
+    @property
+    def more(self) -> bool:
+        """While pausing: whether to go on at once, for the socket does not show all."""
+        return self._source is not None and self._source.more
 
     def close(self) -> None:
         """End the answer and cut its connection. Any thread may call it, at any time."""

@@ -1,6 +1,7 @@
 """A running answer: events of a provider's wire form, turned into ours one by one."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,18 @@ class Answer:
             )
         if not whole and not self._closed:
             raise refusals.broken(self._provider)
+
+    def pausing(self, on: bool) -> socket.socket | None:
+        """Give ``Pause`` where nothing has come yet, instead of waiting.
+
+        :return: the socket to wait for before going on; None when this answer can only wait.
+        """
+        return self._events.pausing(on)
+
+    @property
+    def more(self) -> bool:
+        """While pausing: whether to go on at once, for the socket does not show all."""
+        return self._events.more
 
     def close(self) -> None:
         """End the answer; iterating it then ends without an error. Any thread may call it."""

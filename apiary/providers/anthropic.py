@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from ..config import Settings
 from ..errors import KeyRejected
-from ..http import Events, Http, Reply
+from ..http import PAUSE, Events, Http, Reply
 from ..secret import Secret, is_key
 from .answer import load
-from .base import ChatRequest, Delta, Done, Event, Facts, Model, Reasoning, Usage
+from .base import ChatRequest, Delta, Done, Event, Facts, Model, Pause, Reasoning, Usage
 from .compatible import LIST_LENGTH, LIST_PAGES, Compatible, text, whole
 
 _VERSION = "2023-06-01"
@@ -113,7 +113,11 @@ class Anthropic(Compatible):
         prompt = completion = 0
         counted = False
         finish = ""
-        for kind, data in events:
+        for wire in events:
+            if wire is PAUSE:
+                yield Pause()
+                continue
+            kind, data = wire
             if kind == "ping":
                 continue
             event = load(data)

@@ -89,7 +89,12 @@ class Done:
     finish_reason: str
 
 
-Event = Delta | Reasoning | Usage | Done
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing has come yet. Only where ``pausing`` of a running answer was called."""
+
+
+Event = Delta | Reasoning | Usage | Done | Pause
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,29 @@ from typing import Any
 from ..addresses import origin
 from ..config import Settings
 from ..errors import ApiaryError, KeyRejected
-from ..http import Events, Http, Reply, Unusable
+from ..http import PAUSE, Events, Http, Reply, Unusable
 from ..secret import Secret, is_key
 from . import refusals
 from .answer import Answer, load
-from .base import ChatRequest, Delta, Done, Event, Facts, Model, Provider, Reasoning, Stream, Usage
+from .base import (
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Facts,
+    Model,
+    Pause,
+    Provider,
+    Reasoning,
+    Stream,
+    Usage,
+)
 
 #: Bytes that a list of models may have; the largest known has half a million.
 LIST_CAP = 8 * 1024 * 1024
 #: Models and pages that are taken from one list.
 LIST_LENGTH, LIST_PAGES = 20_000, 20
+_PAUSE = Pause()
 
 
 class Compatible(Provider):
@@ -127,7 +140,11 @@ class Compatible(Provider):
         usage: Any = None
         done = False
         try:
-            for _, data in events:
+            for event in events:
+                if event is PAUSE:
+                    yield _PAUSE
+                    continue
+                data = event[1]
                 if data == "[DONE]":
                     done = True
                     break

@@ -63,7 +63,8 @@ class Upstream:
                 return
             self.connections += 1
             with peer, suppress(OSError, StopIteration):
-                while peer.recv(65536):
+                # Head and body may come apart; the body is {} and the last of it.
+                while _request(peer):
                     for piece in next(answers):
                         if piece is None:
                             self.go_on.wait(5)
@@ -75,6 +76,15 @@ class Upstream:
 
     def close(self):
         self._listener.close()
+
+
+def _request(peer):
+    got = b""
+    while not got.endswith(b"{}"):
+        if not (piece := peer.recv(65536)):
+            return False
+        got += piece
+    return True
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -263,7 +263,8 @@ async function start() {
   const kept = store.get(`model:${base || "new"}`);
   if (kept && kept.provider === choice().provider) setChoice(kept);
   dressAll(turns, can);
-  scroll.pin();
+  if (location.hash.startsWith("#m-")) scroll.release(); // search.js shows that place
+  else scroll.pin();
   if ("running" in main.dataset) await resume();
   else if (waiting && payer.kind !== "none") await retry();
 }

@@ -18,8 +18,8 @@ export function post(url, body = {}, options = {}) {
   });
 }
 
-export async function getJson(url) {
-  const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+export async function getJson(url, options = {}) {
+  const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
   if (!response.ok) throw await problem(response);
   return response.json();
 }

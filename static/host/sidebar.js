@@ -1,33 +1,20 @@
-// The list of conversations: filter, rename in place, delete after a question.
+// The list of conversations: pin, rename in place, delete with a way back.
 
 import { post, problem } from "./http.js";
+import { offer } from "./toast.js";
 
 /** @param main the element that carries the URLs; @param say announces a sentence */
 export function sidebar(main, say) {
   const list = document.getElementById("conversations");
-  const filter = document.getElementById("filter");
   const menu = document.getElementById("row-menu");
-  const dialog = document.getElementById("delete-dialog");
   const title = document.getElementById("title");
   let row = null; // the one the menu is open for
 
   list.querySelectorAll("li").forEach(addButton);
-  filter.addEventListener("input", show);
   matchMedia("(min-width: 56rem)").addEventListener("change", () => {
     const side = document.getElementById("side");
     if (side.matches(":popover-open")) side.hidePopover(); // a drawer has no place on a wide page
   });
-
-  function show() {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let any = false;
-    for (const item of list.children) {
-      const name = linkOf(item).textContent.toLowerCase();
-      item.hidden = !words.every((word) => name.includes(word));
-      any ||= !item.hidden;
-    }
-    document.getElementById("no-match").hidden = any || !words.length;
-  }
 
   function addButton(item) {
     const button = document.createElement("button");
@@ -45,6 +32,7 @@ export function sidebar(main, say) {
     for (const link of menu.querySelectorAll("[data-export]")) {
       link.href = base + (link.dataset.export === "json" ? "/export.json" : "/export.md");
     }
+    menu.querySelector('[data-action="pin"]').textContent = "pinned" in item.dataset ? "Unpin" : "Pin";
     menu.showPopover();
     const at = button.getBoundingClientRect();
     const below = at.bottom + menu.offsetHeight < innerHeight;
@@ -57,8 +45,36 @@ export function sidebar(main, say) {
     const action = event.target.closest("[data-action]")?.dataset.action;
     menu.hidePopover();
     if (action === "rename") rename(row);
-    if (action === "delete") ask(row);
+    if (action === "pin") pin(row);
+    if (action === "delete") discard(row);
   });
+
+  async function pin(item) {
+    const link = linkOf(item);
+    const pinned = !("pinned" in item.dataset);
+    const response = await post(`${link.href}/${pinned ? "pin" : "unpin"}`).catch(() => null);
+    if (!response?.ok) return say("It could not be changed. Please try again.");
+    item.toggleAttribute("data-pinned", pinned);
+    item.querySelector(".sr")?.remove();
+    if (pinned) {
+      const mark = document.createElement("span");
+      mark.className = "sr";
+      mark.textContent = "(pinned)";
+      link.after(mark);
+      list.prepend(item);
+    } else {
+      // Where it stood by its age is known to the server; it stays near until the next visit.
+      afterPinned(item);
+    }
+    item.querySelector(".row-more").focus();
+    say(pinned ? "Pinned." : "No longer pinned.");
+  }
+
+  function afterPinned(item) {
+    const pinned = [...list.children].filter((other) => other !== item && "pinned" in other.dataset);
+    if (pinned.length) pinned.at(-1).after(item);
+    else list.prepend(item);
+  }
 
   function rename(item) {
     const link = linkOf(item);
@@ -97,31 +113,45 @@ export function sidebar(main, say) {
     input.addEventListener("blur", () => finish(true));
   }
 
-  function ask(item) {
-    row = item;
-    dialog.querySelector('[data-role="title"]').textContent = linkOf(item).textContent;
-    dialog.showModal();
-  }
-
-  dialog.addEventListener("click", async (event) => {
-    const action = event.target.closest("[data-action]")?.dataset.action;
-    if (!action) return;
-    dialog.close();
-    if (action !== "really-delete") return;
-    const link = linkOf(row);
+  async function discard(item) {
+    const link = linkOf(item);
     const response = await post(`${link.href}/delete`).catch(() => null);
     if (!response?.ok) return say("It could not be deleted. Please try again.");
-    if (link.getAttribute("aria-current")) location.assign(main.dataset.home);
-    row.remove();
+    if (link.getAttribute("aria-current")) {
+      // The page goes; the next one offers the way back.
+      sessionStorage.setItem("apiary:deleted", link.href);
+      return location.assign(main.dataset.home);
+    }
+    const next = item.nextElementSibling;
+    item.remove();
     say("Deleted.");
-  });
+    offer("Deleted.", async () => {
+      if (!(await restore(link.href))) return;
+      if (next?.isConnected) next.before(item);
+      else list.append(item);
+      linkOf(item).focus();
+    });
+  }
+
+  async function restore(base) {
+    const response = await post(`${base}/restore`).catch(() => null);
+    say(response?.ok ? "It is back." : "It could not be brought back.");
+    return Boolean(response?.ok);
+  }
+
+  const deleted = sessionStorage.getItem("apiary:deleted");
+  if (deleted) {
+    sessionStorage.removeItem("apiary:deleted");
+    say("Deleted.");
+    offer("Deleted.", async () => (await restore(deleted)) && location.assign(deleted));
+  }
 
   document.getElementById("delete-form")?.addEventListener("submit", (event) => {
     const item = [...list.children].find((li) => linkOf(li).getAttribute("aria-current"));
-    if (!item) return; // not in the list: the form does it, without a question
+    if (!item) return; // not in the list: the form does it, and the next page offers the way back
     event.preventDefault();
     document.getElementById("more").open = false;
-    ask(item);
+    discard(item);
   });
 
   function setTitle(base, words) {
@@ -144,10 +174,9 @@ export function sidebar(main, say) {
       link.setAttribute("aria-current", "page");
       item.append(link);
       addButton(item);
-      list.prepend(item);
+      afterPinned(item);
       title.textContent = words;
       document.title = `${words} – ${main.dataset.site}`;
-      filter.closest("label").hidden = list.children.length < 2;
     },
   };
 }

@@ -1,8 +1,11 @@
 """The full text of messages, to search in: FTS5 on SQLite, tsvector on PostgreSQL.
 
 Triggers keep it, so that every way of writing a message is covered. An answer is taken up when
-it ends, not each time that a piece of it is saved. A later migration that makes the table
-``message`` anew has to make the triggers anew as well.
+it ends, not each time that a piece of it is saved.
+
+A later migration must not make the table ``message`` anew, as peewee does on SQLite for a new
+column that is not null: the triggers would be lost. SQLite refuses it because of the view.
+Write ``ALTER TABLE message ADD COLUMN … NOT NULL DEFAULT …`` by hand.
 """
 
 import sqlite3

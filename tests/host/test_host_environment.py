@@ -119,6 +119,7 @@ def test_secrets_are_not_shown(tmp_path):
     assert {v.name for v in HOST_VARIABLES if v.secret} == {
         "APIARY_SECRET_KEY",
         "APIARY_BUILTIN_KEY",
+        "APIARY_OPERATOR_TOKEN",
     }
 
 

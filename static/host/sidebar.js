@@ -33,7 +33,7 @@ export function sidebar(main, say) {
       link.href = base + (link.dataset.export === "json" ? "/export.json" : "/export.md");
     }
     menu.querySelector('[data-action="pin"]').textContent = "pinned" in item.dataset ? "Unpin" : "Pin";
-    menu.showPopover();
+    menu.showPopover({ source: button }); // or the drawer would close below it
     const at = button.getBoundingClientRect();
     const below = at.bottom + menu.offsetHeight < innerHeight;
     menu.style.top = `${below ? at.bottom : Math.max(4, at.top - menu.offsetHeight)}px`;

@@ -68,7 +68,7 @@ def create_app(name: str, folder: Path, database: peewee.Database | None = None,
 def site(folder: Path = Path("instance"), **config) -> DispatcherMiddleware:
     """Bees at /, with a database of its own; wasps at /wasps."""
     folder.mkdir(parents=True, exist_ok=True)
-    database = peewee.SqliteDatabase(folder / "bees.sqlite3")
+    database = peewee.SqliteDatabase(str(folder / "bees.sqlite3"), lock_type="IMMEDIATE")
     bees = create_app("bees", folder / "bees", database, OPENROUTER_OAUTH=True, **config)
     wasps = create_app("wasps", folder / "wasps", OPENROUTER_OAUTH=False, **config)
     return DispatcherMiddleware(bees, {"/wasps": wasps})

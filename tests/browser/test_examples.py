@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import free_port
@@ -56,6 +56,8 @@ def leave(app: Flask) -> None:
 
 
 def connect(page: Page) -> None:
+    # A click before the scripts have come leads through the whole page, which works too.
+    page.wait_for_load_state("networkidle")
     with page.expect_popup() as opened:
         page.click(f'{CARD} [data-action="connect"]')
     window = opened.value
@@ -109,6 +111,7 @@ def test_single_file(page: Page, load: Load) -> None:
         expect(page.locator("body")).to_contain_text("OpenRouter is not connected")
         page.goto(site)
         # The page has no meta tag for the token: cancelling must work all the same.
+        page.wait_for_load_state("networkidle")
         with page.expect_popup() as opened:
             page.click(f'{CARD} [data-action="connect"]')
         opened.value.wait_for_selector('[data-action="approve"]')
@@ -145,6 +148,29 @@ def test_factory(page: Page, load: Load, tmp_path: Path, sandbox: LiveSandbox) -
         "bees.sqlite3",
         "apiary.sqlite3",
     }
+
+
+@pytest.mark.parametrize("opener", ["unsafe-none", "same-origin"])
+def test_a_host_that_sets_its_own_headers_on_every_page(
+    page: Page, load: Load, opener: str
+) -> None:
+    """As header extensions do: after ours, over ours, on the popup's pages too."""
+    app = load("single_file.py").app
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
+            " form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+        )
+        response.headers["Cross-Origin-Opener-Policy"] = opener
+        response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
+        return response
+
+    with serve(app, port=free_port()) as url:
+        page.goto(url.replace("127.0.0.1", "localhost"))
+        connect(page)
+        disconnect(page)
 
 
 @pytest.mark.parametrize("path", HOSTS)

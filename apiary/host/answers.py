@@ -47,6 +47,8 @@ class Answer:
         self.stored = False
         #: Bytes of text so far, and how many of them are saved.
         self.size = self.saved = 0
+        #: Bytes of text that were there before it was asked to go on.
+        self.given = 0
         self._texts: dict[str, list[str]] = {"delta": [], "reasoning": []}
         self._claimed = False
         self._readers: list[object] = []
@@ -74,6 +76,13 @@ class Answer:
                 self.size += len(data["text"].encode())
             self._append(kind, data)
             return True
+
+    def give(self, **texts: str) -> None:
+        """Begin with what is there already; readers get it as their first events."""
+        for kind, text in texts.items():
+            if text:
+                self.send(kind, {"text": text})
+        self.given = self.size
 
     def claim(self) -> bool:
         """Claim the right to end the answer. True for the first who asks; text stands still."""

@@ -91,6 +91,8 @@ def _message(row: Message, above: dict[str, str]) -> dict[str, Any]:
             found[name] = getattr(row, name)
     if row.cost is not None:
         found["cost_usd"] = float(row.cost)
+    if row.continued:
+        found["continued"] = row.continued
     if row.error_message:
         found["error"] = row.error_message
     return found | {"created": _time(row.created)}

@@ -12,7 +12,7 @@ from apiary import ApiaryError
 
 from .conversations import NoSuchConversation
 from .limits import TooOften
-from .turns import Refusal
+from .orders import Refusal
 
 _log = logging.getLogger(__name__)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from . import branches, conversations, elsewhere, turns
+from . import branches, conversations, elsewhere, orders, turns
+from .orders import Wish
 from .state import here
 from .tables import Conversation, Message, clean
-from .turns import Draft, Wish
+from .turns import Draft
 
 
 def find(conversation: Conversation, draft: Draft) -> Message | None:
@@ -32,4 +33,4 @@ def follow(
     answer = here().answers.find(conversation.id)
     if answer is not None and answer.message_id == written[-1].id:
         return answer.follow()
-    return elsewhere.follow(turns.this_app(), written[-1].id)
+    return elsewhere.follow(orders.this_app(), written[-1].id)

@@ -86,7 +86,8 @@ class Message(Table):
     that other processes can tell a running answer from one whose process died. ``cost`` is in
     USD, None where the provider does not tell. ``position`` counts all messages of a
     conversation in the order of their making; what follows what is said by ``parent``
-    (:mod:`.branches`).
+    (:mod:`.branches`). ``affordable`` is how many tokens of an answer the credit would have
+    paid for, ``continued`` how often the answer went on after it was cut.
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
@@ -107,6 +108,8 @@ class Message(Table):
     error_code = peewee.CharField(max_length=64, null=True)
     error_message = peewee.TextField(null=True)
     error_action = peewee.CharField(max_length=64, null=True)
+    affordable = peewee.BigIntegerField(null=True)
+    continued = peewee.IntegerField(default=0)
     created = peewee.DoubleField(default=time.time)
     saved = peewee.DoubleField(default=time.time)
     finished = peewee.DoubleField(null=True)

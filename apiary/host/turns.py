@@ -1,58 +1,25 @@
-"""One question and its answer: accept, ask, follow, save, stop."""
+"""One question and its answer: ask, answer again, go on, show, stop."""
 
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import peewee
-from flask import Flask, current_app
 
-from apiary import ApiaryError, database
+from apiary import Usage, database
 
-from . import allowance, branches, conversations, payers, writer
-from .answers import Answer, Full
-from .payers import Payer
+from . import branches, conversations, orders, writer
+from .answers import Answer
+from .orders import Payment, Refusal, Wish
 from .state import here
 from .tables import Conversation, Message, clean, new_id
 
-_STATUS = {
-    "busy": 409,
-    "too_many_answers": 429,
-    "server_busy": 503,
-    "not_connected": 409,
-    "key_rejected": 409,
-    "key_unreadable": 409,
-    "daily_limit": 429,
-    "rate_limited": 429,
-    "provider_down": 502,
-    "nothing_to_answer": 400,
-    "no_message": 404,
-}
-
-
-class Refusal(Exception):
-    """The question is not answered now. ``status`` is the HTTP status, the rest for people."""
-
-    def __init__(
-        self, code: str, message: str, action: str = "", retry_after: float | None = None
-    ) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
-        self.action = action
-        self.retry_after = retry_after
-        self.status = _STATUS.get(code, 409)
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request asks for beside the text; None where it leaves the choice to us."""
-
-    provider: str | None = None
-    model: str | None = None
-    max_tokens: int | None = None
+#: How a model is asked to finish what was cut.
+GO_ON = (
+    "Your last answer was cut off. Go on from exactly where it stops, in the middle of a word"
+    " or of a code block if need be. Repeat nothing, and say nothing about this."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +43,9 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
     :raises Refusal: nothing can answer it now. Unless another answer is running here, the
         question is kept as ``waiting``.
     """
-    answer = _open(owner, conversation)
+    answer = orders.take_place(owner, conversation)
     try:
-        rows = _settled(conversation)
+        rows = orders.settled(conversation)
         before = _before(conversation, rows, draft)
         question = Message(
             id=draft.id or new_id(),
@@ -92,7 +59,7 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
         if not conversation.title:
             conversation.title = conversations.title_of(question.text)
         try:
-            return _begin(answer, conversation, [*before, question], wish, rows, new=True)
+            return _begin(answer, conversation, [*before, question], wish, None)
         except Refusal as refusal:
             if refusal.code != "busy":
                 _keep_waiting(conversation, question)
@@ -100,30 +67,6 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
     except BaseException:
         here().answers.drop(answer)
         raise
-
-
-def _before(conversation: Conversation, rows: list[Message], draft: Draft) -> list[Message]:
-    """What a question follows."""
-    above = branches.parents(rows)
-    head: str | None = conversation.head
-    if draft.edit is not None:
-        if _find(rows, draft.edit).role != "user":
-            raise _missing()
-        head = above[draft.edit]
-    elif draft.parent is not None:
-        head = _find(rows, draft.parent).id
-    return [] if head == branches.ROOT else branches.path(rows, head)
-
-
-def _find(rows: list[Message], message_id: str) -> Message:
-    found = next((row for row in rows if row.id == message_id), None)
-    if found is None:
-        raise _missing()
-    return found
-
-
-def _missing() -> Refusal:
-    return Refusal("no_message", "That message is not here any more. Reload the page.", "reload")
 
 
 def again(
@@ -134,16 +77,49 @@ def again(
     :param message_id: the question or an answer to it; left out, the last question shown.
     :raises Refusal: there is no question, or nothing can answer it now; nothing was changed.
     """
-    answer = _open(owner, conversation)
+    answer = orders.take_place(owner, conversation)
     try:
-        rows = _settled(conversation)
+        rows = orders.settled(conversation)
         head = conversation.head if message_id is None else _find(rows, message_id).id
         shown = branches.path(rows, head)
         while shown and shown[-1].role != "user":
             shown.pop()
         if not shown:
             raise Refusal("nothing_to_answer", "There is no question to answer yet. Write one.")
-        return _begin(answer, conversation, shown, wish, rows, new=False)
+        return _begin(answer, conversation, shown, wish, rows)
+    except BaseException:
+        here().answers.drop(answer)
+        raise
+
+
+def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -> Answer:
+    """Let an answer that was cut go on. Its new text is added to what is there.
+
+    :raises Refusal: it is not the last message of its branch or has no text, or nothing can
+        answer now; nothing was changed.
+    """
+    answer = orders.take_place(owner, conversation, message_id)
+    try:
+        rows = orders.settled(conversation)
+        row = _find(rows, message_id)
+        last = branches.leaf(rows, row.id) == row.id
+        if row.role != "assistant" or not row.text or not last:
+            raise Refusal("nothing_to_answer", "This cannot go on. Ask again.", "retry")
+        shown = branches.path(rows, row.id)
+        answer.give(reasoning=row.reasoning, delta=row.text)
+
+        def write(payment: Payment) -> None:
+            with database.atomic():
+                if not _restart(row, payment):
+                    raise orders.collision()
+                _settle(conversation, payment, row.id)
+
+        payment = orders.pay(owner, conversation, wish, write)
+        answer.stored = True
+        order = _order(payment, shown, wish)
+        order.messages.append({"role": "user", "content": GO_ON})
+        orders.start(answer, replace(order, already=_used(row)))
+        return answer
     except BaseException:
         here().answers.drop(answer)
         raise
@@ -154,7 +130,7 @@ def show(conversation: Conversation, message_id: str) -> None:
 
     :raises Refusal: it is not here, or an answer is being written.
     """
-    rows = _settled(conversation)
+    rows = orders.settled(conversation)
     head = branches.leaf(rows, _find(rows, message_id).id)
     Conversation.update(head=head).where(Conversation.id == conversation.id).execute()
 
@@ -177,27 +153,27 @@ def stop_answer(answer: Answer) -> None:
     answer.cut()
 
 
-def _open(owner: str, conversation: Conversation) -> Answer:
-    answer = Answer(new_id(), conversation.id, owner)
-    try:
-        here().answers.open(answer)
-    except Full as full:
-        raise Refusal(full.code, full.message, "wait") from None
-    return answer
+def _before(conversation: Conversation, rows: list[Message], draft: Draft) -> list[Message]:
+    """What a question follows."""
+    head: str | None = conversation.head
+    if draft.edit is not None:
+        if _find(rows, draft.edit).role != "user":
+            raise _missing()
+        head = branches.parents(rows)[draft.edit]
+    elif draft.parent is not None:
+        head = _find(rows, draft.parent).id
+    return [] if head == branches.ROOT else branches.path(rows, head)
 
 
-def _settled(conversation: Conversation) -> list[Message]:
-    """The messages of all branches, those of a dead process saved as broken off.
+def _find(rows: list[Message], message_id: str) -> Message:
+    found = next((row for row in rows if row.id == message_id), None)
+    if found is None:
+        raise _missing()
+    return found
 
-    :raises Refusal: another process is writing an answer here.
-    """
-    rows = conversations.all_messages(conversation)
-    for row in rows:
-        if conversations.is_running(row):
-            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
-        if row.is_dirty():
-            row.save()
-    return rows
+
+def _missing() -> Refusal:
+    return Refusal("no_message", "That message is not here any more. Reload the page.", "reload")
 
 
 def _keep_waiting(conversation: Conversation, question: Message) -> None:
@@ -208,11 +184,7 @@ def _keep_waiting(conversation: Conversation, question: Message) -> None:
                 title=conversation.title, head=question.id, updated=time.time()
             ).where(Conversation.id == conversation.id).execute()
     except peewee.IntegrityError:
-        raise _collision() from None
-
-
-def _collision() -> Refusal:
-    return Refusal("busy", "Another message was sent here at the same moment. Try again.", "retry")
+        raise orders.collision() from None
 
 
 def _begin(
@@ -220,62 +192,44 @@ def _begin(
     conversation: Conversation,
     shown: Sequence[Message],
     wish: Wish,
-    rows: Sequence[Message],
-    *,
-    new: bool,
+    rows: Sequence[Message] | None,
 ) -> Answer:
-    """Begin the answer to the last message of ``shown``; ``rows`` are all that are stored."""
-    owner = answer.owner
-    payer = payers.resolve(owner, wish.provider, conversation)
-    if payer.kind == "none":
-        raise _refusal(payer)
-    try:
-        model = payers.choose_model(owner, payer, conversation, wish.model)
-    except ApiaryError as error:
-        raise Refusal(error.code, error.message, error.action) from None
-    day = None
-    if payer.kind == "builtin":
-        day = allowance.take(owner, here().settings.builtin_daily_messages)
-        if day is None:
-            raise _refusal(payers.used_up())
-    try:
-        _write(answer, conversation, shown[-1], payer, model, None if new else rows)
-    except BaseException as error:
-        if day is not None:
-            allowance.give_back(owner, day)
-        if isinstance(error, peewee.IntegrityError):
-            raise _collision() from None
-        raise
-    order = writer.Order(
-        payer=payer,
-        model=model,
-        messages=conversations.history(shown),
-        max_tokens=wish.max_tokens,
-        day=day,
-    )
-    _start(answer, order)
+    """Begin the answer to the last message of ``shown``.
+
+    :param rows: all messages where that question is stored already.
+    """
+    question = shown[-1]
+
+    def write(payment: Payment) -> None:
+        _write(answer, conversation, question, payment, rows)
+
+    payment = orders.pay(answer.owner, conversation, wish, write)
+    answer.stored = True
+    orders.start(answer, _order(payment, shown, wish))
     return answer
 
 
-def _refusal(payer: Payer) -> Refusal:
-    later = allowance.renews_in() if payer.code == "daily_limit" else None
-    return Refusal(payer.code, payer.sentence, payer.action, later)
+def _order(payment: Payment, shown: Sequence[Message], wish: Wish) -> writer.Order:
+    return writer.Order(
+        payer=payment.payer,
+        model=payment.model,
+        messages=conversations.history(shown),
+        max_tokens=wish.max_tokens,
+        day=payment.day,
+    )
 
 
 def _write(
     answer: Answer,
     conversation: Conversation,
     question: Message,
-    payer: Payer,
-    model: str,
+    payment: Payment,
     rows: Sequence[Message] | None,
 ) -> None:
     """Save the question as sent and its answer as begun, in one transaction.
 
-    :param rows: all messages where the question is stored already. Nothing goes but what it
-        was answered with nothing but an error.
+    Nothing goes but what it was answered with nothing but an error.
     """
-    now = time.time()
     empty: list[str] = []
     position = question.position + 1
     if rows is not None:
@@ -287,7 +241,6 @@ def _write(
             if row.state == "failed" and not row.text and not row.reasoning
             if row.id not in followed
         ]
-    said: dict[str, Any] = {"provider": payer.provider, "model": model, "payer": payer.kind}
     with database.atomic():
         if empty:
             Message.delete().where(Message.id.in_(empty)).execute()
@@ -304,27 +257,49 @@ def _write(
             parent=question.id,
             role="assistant",
             state="streaming",
-            **said,
+            **_said(payment),
         ).execute()
-        Conversation.update(
-            title=conversation.title,
-            provider=payer.provider,
-            model=model,
-            head=answer.message_id,
-            updated=now,
-        ).where(Conversation.id == conversation.id).execute()
-    answer.stored = True
+        _settle(conversation, payment, answer.message_id)
 
 
-def this_app() -> Flask:
-    """The app itself, for a thread or a stream that outlives the request."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app
+def _restart(row: Message, payment: Payment) -> bool:
+    """Save an answer as running once more. False where somebody else was faster."""
+    changed: int = (
+        Message.update(
+            state="streaming",
+            saved=time.time(),
+            finished=None,
+            finish_reason=None,
+            error_code=None,
+            error_message=None,
+            error_action=None,
+            affordable=None,
+            continued=Message.continued + 1,
+            **_said(payment),
+        )
+        .where(Message.id == row.id, Message.state == row.state)
+        .execute()
+    )
+    return bool(changed)
 
 
-def _start(answer: Answer, order: writer.Order) -> None:
-    app = this_app()
-    threading.Thread(
-        target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
-    ).start()
-    here().keeper.watch(app)
+def _used(row: Message) -> Usage | None:
+    if row.completion_tokens is None:
+        return None
+    return Usage(row.prompt_tokens or 0, row.completion_tokens, row.cost)
+
+
+def _said(payment: Payment) -> dict[str, Any]:
+    payer = payment.payer
+    return {"provider": payer.provider, "model": payment.model, "payer": payer.kind}
+
+
+def _settle(conversation: Conversation, payment: Payment, head: str) -> None:
+    """Let the conversation end with this answer, and remember who gives it."""
+    Conversation.update(
+        title=conversation.title,
+        provider=payment.payer.provider,
+        model=payment.model,
+        head=head,
+        updated=time.time(),
+    ).where(Conversation.id == conversation.id).execute()

@@ -38,13 +38,17 @@ _MOST_COST = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to ask whom. ``day`` is set where a message of the built-in model was taken."""
+    """What to ask whom. ``day`` is set where a message of the built-in model was taken.
+
+    ``already`` is what the answer took before it was asked to go on.
+    """
 
     payer: Payer
     model: str
     messages: list[dict[str, Any]]
     max_tokens: int | None
     day: str | None
+    already: Usage | None = None
 
 
 # With the operator's key these are the operator's to mend.
@@ -118,7 +122,7 @@ def _ask(answer: Answer, order: Order) -> None:
                 kind = "delta" if isinstance(event, Delta) else "reasoning"
                 going = answer.send(kind, {"text": clean(event.text)})
             elif isinstance(event, Usage):
-                told = _told(event)
+                told = _told(_sum(order.already, event))
                 cost = None if told["cost"] is None else float(told["cost"])
                 going = answer.send("usage", {**told, "cost": cost})
             else:
@@ -140,6 +144,17 @@ def _ask(answer: Answer, order: Order) -> None:
             provider=str(order.payer.provider),
         )
     finish(answer, "complete", finish_reason=clean(reason)[:64], **told)
+
+
+def _sum(already: Usage | None, usage: Usage) -> Usage:
+    if already is None:
+        return usage
+    known = already.cost is not None and usage.cost is not None
+    return Usage(
+        already.prompt_tokens + usage.prompt_tokens,
+        already.completion_tokens + usage.completion_tokens,
+        already.cost + usage.cost if known else None,  # type: ignore[operator]
+    )
 
 
 def _told(usage: Usage) -> dict[str, Any]:
@@ -210,7 +225,9 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
         error_code=error.code,
         error_message=clean(error.message),
         error_action=error.action,
-        give_back=None if begun else day,
+        affordable=affordable,
+        # Not a word has come, beside what was there when it was asked to go on.
+        give_back=None if answer.size > answer.given else day,
     )
     answer.end("error", data)
 

@@ -208,7 +208,7 @@ def test_a_stranger_finds_nothing_of_mine(chatter, host, slowly):
             assert answer.status_code == 404, path
     with stranger.get(f"/payer?conversation={conversation}") as answer:
         assert answer.status_code == 404
-    for action in ("messages", "retry", "path", "stop", "rename", "delete"):
+    for action in ("messages", "retry", "continue", "path", "stop", "rename", "delete"):
         body = {"text": "x", "title": "x", "message_id": "x"}
         with stranger.send(f"{here}/{action}", body) as answer:
             assert answer.status_code == 404, action
@@ -236,6 +236,7 @@ def test_every_route_was_thought_of(host):
         "/c/<id>/messages",
         "/c/<id>/rename",
         "/c/<id>/retry",
+        "/c/<id>/continue",
         "/c/<id>/path",
         "/c/<id>/stop",
         "/c/<id>/stream",

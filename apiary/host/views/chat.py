@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import branches, conversations, elsewhere, exports, payers, repeats, shelf, turns
+from .. import branches, conversations, elsewhere, exports, orders, payers, repeats, shelf, turns
 from ..answers import Answer
 from ..problems import wants_json
 from ..state import here
@@ -82,6 +82,16 @@ def retry(id: str) -> AnyResponse:
     return _answer(conversation, lambda: turns.again(owner(), conversation, wanted, about))
 
 
+@blueprint.post("/c/<id>/continue")
+def go_on(id: str) -> AnyResponse:
+    """Let an answer that was cut go on."""
+    conversation = conversations.find(owner(), id)
+    wanted, about = wish(), message_id()
+    if about is None:
+        abort(400, "Name the answer that is to go on.")
+    return _answer(conversation, lambda: turns.go_on(owner(), conversation, wanted, about))
+
+
 @blueprint.post("/c/<id>/path")
 def path(id: str) -> AnyResponse:
     """Show another branch."""
@@ -105,7 +115,7 @@ def stream(id: str) -> AnyResponse:
         if seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen):
             return _events(answer.follow(seen))
     elif seen == 0 and (row := conversations.running(conversation)):
-        return _events(elsewhere.follow(turns.this_app(), row.id))
+        return _events(elsewhere.follow(orders.this_app(), row.id))
     # A page that has seen a part already reads the rest from the database.
     return Response(status=204)
 
@@ -155,7 +165,7 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
         return _events(begin().follow())
     try:
         answer = begin()
-    except turns.Refusal as refusal:
+    except orders.Refusal as refusal:
         # The page shows what waits and offers the way on.
         flash(refusal.message, "error")
     else:

@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import abort, request
 
-from ..turns import Draft, Wish
+from ..orders import Wish
+from ..turns import Draft
 
 LONGEST_TEXT = 100_000
 _NEW_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -49,6 +50,8 @@ def wish() -> Wish:
     """Which provider and model are asked for; empty means no wish."""
     fields = _fields()
     most = fields.get("max_tokens")
+    if isinstance(most, str) and not request.is_json and re.fullmatch(r"[0-9]{1,9}", most):
+        most = int(most)
     if most is not None and (
         not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= _MOST_TOKENS
     ):

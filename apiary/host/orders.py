@@ -1,0 +1,146 @@
+"""What stands between a request and a running answer: a free place, a payer, a thread."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import peewee
+from flask import Flask, current_app
+
+from apiary import ApiaryError
+
+from . import allowance, conversations, payers, writer
+from .answers import Answer, Full
+from .payers import Payer
+from .state import here
+from .tables import Conversation, Message, new_id
+
+_STATUS = {
+    "busy": 409,
+    "too_many_answers": 429,
+    "server_busy": 503,
+    "not_connected": 409,
+    "key_rejected": 409,
+    "key_unreadable": 409,
+    "daily_limit": 429,
+    "rate_limited": 429,
+    "provider_down": 502,
+    "nothing_to_answer": 400,
+    "no_message": 404,
+}
+
+
+class Refusal(Exception):
+    """The question is not answered now. ``status`` is the HTTP status, the rest for people."""
+
+    def __init__(
+        self, code: str, message: str, action: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.action = action
+        self.retry_after = retry_after
+        self.status = _STATUS.get(code, 409)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for beside the text; None where it leaves the choice to us."""
+
+    provider: str | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Who pays, with which model. ``day`` is set where a built-in message was taken for it."""
+
+    payer: Payer
+    model: str
+    day: str | None
+
+
+def take_place(owner: str, conversation: Conversation, message_id: str | None = None) -> Answer:
+    """Take the conversation's place for an answer.
+
+    :param message_id: the answer that goes on; left out, a new one.
+    :raises Refusal: an answer is running here, or too many elsewhere.
+    """
+    answer = Answer(message_id or new_id(), conversation.id, owner)
+    try:
+        here().answers.open(answer)
+    except Full as full:
+        raise Refusal(full.code, full.message, "wait") from None
+    return answer
+
+
+def settled(conversation: Conversation) -> list[Message]:
+    """The messages of all branches, those of a dead process saved as broken off.
+
+    :raises Refusal: another process is writing an answer here.
+    """
+    rows = conversations.all_messages(conversation)
+    for row in rows:
+        if conversations.is_running(row):
+            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
+        if row.is_dirty():
+            row.save()
+    return rows
+
+
+def pay(
+    owner: str, conversation: Conversation, wish: Wish, write: Callable[[Payment], None]
+) -> Payment:
+    """Find who pays and with which model, take a built-in message, and write the rows.
+
+    :param write: saves the answer as begun; where it fails the message is given back.
+    :raises Refusal: nothing can answer now.
+    """
+    payer = payers.resolve(owner, wish.provider, conversation)
+    if payer.kind == "none":
+        raise _refusal(payer)
+    try:
+        model = payers.choose_model(owner, payer, conversation, wish.model)
+    except ApiaryError as error:
+        raise Refusal(error.code, error.message, error.action) from None
+    day = None
+    if payer.kind == "builtin":
+        day = allowance.take(owner, here().settings.builtin_daily_messages)
+        if day is None:
+            raise _refusal(payers.used_up())
+    payment = Payment(payer, model, day)
+    try:
+        write(payment)
+    except BaseException as error:
+        if day is not None:
+            allowance.give_back(owner, day)
+        if isinstance(error, peewee.IntegrityError):
+            raise collision() from None
+        raise
+    return payment
+
+
+def collision() -> Refusal:
+    return Refusal("busy", "Another message was sent here at the same moment. Try again.", "retry")
+
+
+def _refusal(payer: Payer) -> Refusal:
+    later = allowance.renews_in() if payer.code == "daily_limit" else None
+    return Refusal(payer.code, payer.sentence, payer.action, later)
+
+
+def this_app() -> Flask:
+    """The app itself, for a thread or a stream that outlives the request."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
+
+
+def start(answer: Answer, order: writer.Order) -> None:
+    """Begin to write the answer, in a thread of its own."""
+    app = this_app()
+    threading.Thread(
+        target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
+    ).start()
+    here().keeper.watch(app)

@@ -17,6 +17,7 @@ from .config import Variable as Variable
 from .config import flag as flag
 from .crypto import generated_secret as generated_secret
 from .db import database as database
+from .doctor import Check as Check
 from .errors import ApiaryError as ApiaryError
 from .errors import ConfigError as ConfigError
 from .errors import EndpointRefused as EndpointRefused
@@ -50,6 +51,7 @@ from .providers.base import Usage as Usage
 from .providers.compatible import Compatible as Compatible
 from .replies import Reply as Reply
 from .secret import Secret as Secret
+from .signals import attempt_ended as attempt_ended
 from .signals import connected as connected
 from .signals import disconnected as disconnected
 from .signals import rejected as rejected
@@ -66,6 +68,7 @@ __all__ = [
     "BeforeSend",
     "Catalogue",
     "ChatRequest",
+    "Check",
     "Compatible",
     "ConfigError",
     "Connection",
@@ -100,6 +103,7 @@ __all__ = [
     "Stream",
     "Usage",
     "Variable",
+    "attempt_ended",
     "connected",
     "database",
     "disconnected",

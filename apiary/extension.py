@@ -12,7 +12,8 @@ from flask import Flask, current_app
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
 
-from . import db, rotation
+from . import db, readiness, rotation
+from . import doctor as examination
 from .addresses import Policy
 from .cli import commands
 from .client import Answer, BeforeSend, Catalogue, Client, Messages
@@ -211,6 +212,18 @@ class Apiary:
             user=user,
             api_key=api_key,
         )
+
+    def doctor(self, *, offline: bool = False) -> list[examination.Check]:
+        """What ``flask apiary doctor`` finds, for a page of the operator's; no secret is in it.
+
+        :param offline: dial nobody but the database.
+        """
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        return examination.examine(current(), app, offline=offline)
+
+    def ready(self) -> list[str]:
+        """What keeps this process from serving, in sentences for anybody; empty when nothing."""
+        return readiness.reasons(current())
 
     def forget_owner(self, owner: Owner) -> None:
         """Delete every row of an owner whose account ends."""

@@ -1,6 +1,7 @@
 """What other code can hear of. The sender is the app; a secret is never in a signal.
 
-Each is sent with ``owner`` (str), ``provider`` (str) and ``version`` (int, of the connection).
+The first three are sent with ``owner`` (str), ``provider`` (str) and ``version`` (int, of the
+connection).
 """
 
 from blinker import Namespace
@@ -13,3 +14,5 @@ connected = _signals.signal("connected")
 disconnected = _signals.signal("disconnected")
 #: The provider answered 401 to a stored key.
 rejected = _signals.signal("rejected")
+#: Attempts to connect by OAuth ended; carries ``outcome``, their final state, and ``count``.
+attempt_ended = _signals.signal("attempt_ended")

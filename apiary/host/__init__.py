@@ -10,10 +10,11 @@ from flask.wrappers import Response
 
 from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
-from . import edge, environment, logs, problems, views, visitors
+from . import edge, environment, logs, metrics, problems, views, visitors
 from .answers import Answers
 from .keeper import Keeper
 from .limits import Limits
+from .metrics import Metrics
 from .settings import HostSettings
 from .state import Host
 
@@ -53,7 +54,10 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         instance / "secret_key", edge.new_secret
     )
     logs.register(app, settings)
+    metrics.register(app)
     edge.protect(app, settings)
+    # Before the plug-in refuses pages while the tables are old: whether they are is the question.
+    app.before_request(views.health.early)
     apiary = Apiary(
         migrations={"host": _MIGRATIONS},
         home="chat.home",
@@ -65,7 +69,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     answers = Answers()
     limited = not (app.testing and app.config.get("APIARY_LIMITS") is False)
     app.extensions["apiary.host"] = Host(
-        settings, apiary, answers, Limits(limited), Keeper(answers)
+        settings, apiary, answers, Limits(limited), Keeper(answers), Metrics()
     )
     with app.app_context():
         settings.check_provider([provider.name for provider in apiary.providers()])

@@ -155,6 +155,11 @@ class _Line:
         _log.log(self._level, "%s", text, extra=fields | {"request_id": self._id})
 
 
+def elapsed() -> float:
+    """Seconds since this request began."""
+    return time.monotonic() - _started()
+
+
 def _started() -> float:
     if "apiary_began" not in g:
         g.apiary_began = time.monotonic()

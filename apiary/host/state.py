@@ -13,6 +13,7 @@ from .settings import HostSettings
 
 if TYPE_CHECKING:
     from .keeper import Keeper
+    from .metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Host:
     answers: Answers
     limits: Limits
     keeper: "Keeper"
+    metrics: "Metrics"
 
 
 def here() -> Host:

@@ -207,6 +207,7 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
     """
     if not answer.claim():
         return
+    here().metrics.count("upstream_errors", code=error.code)
     begun = bool(answer.text or answer.reasoning)
     data: dict[str, Any] = {
         "code": error.code,
@@ -236,6 +237,7 @@ def _save_last(
     answer: Answer, state: str, *, give_back: str | None = None, **values: Any
 ) -> dict[str, Any] | None:
     """None when it was saved, else what to tell the readers instead of the end."""
+    here().metrics.count("answers", state=state)
     now = time.time()
     try:
         # In the request that stops an answer the connection is open already and stays open.

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import peewee
 
+from .. import signals
 from ..crypto import Sealed
-from ..db import database
+from ..db import database, sender
 from ..models import StoredFlow as Row
 
 #: A verifier's cookie and its flow live this long, in seconds.
@@ -232,7 +233,7 @@ def held(owner: str, provider: str) -> Flow | None:
 
 def _end(where: peewee.Expression, state: str, message: str = "") -> bool:
     # A key that was held is gone with its flow, however it ends.
-    return bool(
+    changed: int = (
         Row.update(
             state=state,
             message=message or _SENTENCES[state],
@@ -244,6 +245,9 @@ def _end(where: peewee.Expression, state: str, message: str = "") -> bool:
         .where(where)
         .execute()
     )
+    if changed:
+        signals.attempt_ended.send(sender(), outcome=state, count=changed)
+    return bool(changed)
 
 
 def _sweep(now: float) -> None:

@@ -82,7 +82,7 @@ def test_from_an_evil_origin(world: World, origin: str) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:80"])
 def test_under_a_wrong_host(world: World, host: str) -> None:
-    rows = [row for row in ROWS if row.rule != "/healthz"]
+    rows = [row for row in ROWS if row.rule not in ("/healthz", "/readyz", "/metrics")]
     refused(world, rows, 400, host=host)
 
 
@@ -183,7 +183,7 @@ def test_methods_that_do_not_exist(world: World) -> None:
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - known:
             with call(world.ada, method, path, token=token) as answer:
                 assert answer.status_code == 405, (method, rule)
-        if "GET" in known:
+        if any(row.answers < 400 for row in ROWS if str(row) == f"GET {rule}"):
             for header in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
                 with world.ada.get(path, headers={header: "DELETE"}) as answer:
                     assert answer.status_code < 400, (header, rule)

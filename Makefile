@@ -5,6 +5,7 @@
 #   make run                   the app for real, as flags.env says
 #   make test                  all tests       (make test ARGS="tests/test_config.py -k flag")
 #   make check                 style, types and layers
+#   make docs                  the documentation as a site
 #   make bench                 the benchmarks
 #   make clean                 forget .venv and caches; instance/ (your data) stays
 #
@@ -23,7 +24,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check bench clean
+.PHONY: demo run test check docs bench clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -40,6 +41,11 @@ check: $(VENV)/.dev
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
 	@$(bin)/lint-imports
+
+docs: $(VENV)/.test
+	@$(bin)/python scripts/docs.py
+	@$(bin)/python -m sphinx -W -q docs build/docs
+	@echo "The documentation lies in build/docs/index.html."
 
 bench: $(VENV)/.test
 	@test -f bench/bench.py || { echo "There is no bench/bench.py in this checkout." >&2; exit 1; }

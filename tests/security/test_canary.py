@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
@@ -31,6 +31,7 @@ from tests.conftest import LiveSandbox
 from tests.host.browsing import Browser
 from tests.host.conftest import MakeHost
 from tests.providers import wires
+from tests.security.canary import leaks, needles
 from tests.security.routes import ROWS
 from tests.security.world import led_to
 from tests.servers import serve
@@ -44,26 +45,6 @@ FAILURES = [
 #: And one with the sandbox.
 STAGED = ["echo", "cut", "error-401", "error-402", "error-403", "error-404", "error-429",
           "error-500", "error-503", "nonsense"]  # fmt: skip
-PIECE = 12
-
-
-def needles(secret: str, *, prefix: int = 0) -> set[str]:
-    """Every piece of a secret, as it is, backwards and in the usual codes.
-
-    :param prefix: how many of its first characters are no secret, such as ``sk-or-v1-``.
-    """
-    raw = secret[prefix:]
-    forms = {raw, raw[::-1], raw.encode().hex(), quote(raw, safe="")}
-    # base64 has three phases.
-    for skip in range(3):
-        coded = base64.b64encode(raw[skip:].encode()).decode().rstrip("=")
-        forms |= {coded[:-2], base64.urlsafe_b64encode(raw[skip:].encode()).decode()[:-4]}
-    return {form[at : at + PIECE] for form in forms for at in range(len(form) - PIECE + 1)}
-
-
-def leaks(text: str, wanted: set[str]) -> set[str]:
-    """Which of these pieces stand in a text."""
-    return {text[at : at + PIECE] for at in range(len(text) - PIECE + 1)} & wanted
 
 
 @dataclass

@@ -55,18 +55,27 @@ export class Answer {
         this.#usage = data;
         break;
       case "error":
+        this.#place(data);
         this.fail(data);
         break;
       case "done":
-        if (data.message_id) this.el.dataset.id = data.message_id;
+        this.#place(data);
         this.#end(data.finish_reason);
         break;
     }
   }
 
+  /** Told the answer's id as soon as it is known. */
+  placed = (id) => (this.el.dataset.id = id);
+
+  #place(data) {
+    if (data.message_id) this.placed(data.message_id);
+  }
+
   fail(error) {
     this.#end("incomplete");
     this.el.dataset.state = this.#writer.text ? "incomplete" : "failed";
+    this.el.toggleAttribute("data-cut", Boolean(this.#writer.text));
     showError(this.el.querySelector(".trouble"), { provider: this.choice.provider, ...error }, this.can);
   }
 
@@ -77,6 +86,7 @@ export class Answer {
     this.el.removeAttribute("aria-busy");
     this.el.dataset.state = reason === "stopped" ? reason : FINISH[reason] ? "incomplete" : "complete";
     this.#finish = this.#writer.text ? FINISH[reason] : "";
+    this.el.toggleAttribute("data-cut", Boolean(this.#finish) && reason !== "content_filter");
     this.tell();
   }
 
@@ -85,6 +95,7 @@ export class Answer {
     const { prompt_tokens: asked, completion_tokens: said, cost } = this.#usage;
     const parts = [
       this.#finish,
+      "continued" in this.el.dataset && "Continued",
       this.choice.model,
       asked != null && said != null && `${count.format(asked)} in, ${count.format(said)} out`,
       cost != null && dollars(Number(cost)),

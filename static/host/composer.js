@@ -1,10 +1,10 @@
 // The box one writes in: grows with its text, keeps drafts, sends by Enter, stops by Esc.
 
-import { store } from "./http.js";
+import { newId, store } from "./http.js";
 
 const touch = matchMedia("(hover: none) and (pointer: coarse)");
 
-/** @param on {send: (text) => void, stop: () => void} */
+/** @param on {send: (text, {id}) => void, stop: () => void} */
 export function composer(form, on) {
   const text = form.elements.text;
   const send = form.querySelector("#send");
@@ -22,6 +22,19 @@ export function composer(form, on) {
     clearTimeout(saving);
     saving = 0;
     store.set(key, text.value);
+  };
+
+  /** The same words sent again, even after a reload, are the same message. */
+  const idFor = (words) => {
+    const before = store.get(`sent:${key}`);
+    const id = before?.text === words ? before.id : newId();
+    store.set(`sent:${key}`, { id, text: words });
+    return id;
+  };
+  /** The server has what was sent, but the page did not live to hear it. */
+  const arrived = (draft) => {
+    const sent = store.get(`sent:${key}`);
+    return sent && sent.text === draft.trim() && document.getElementById(`m-${sent.id}`);
   };
 
   text.addEventListener("input", () => {
@@ -49,7 +62,7 @@ export function composer(form, on) {
     save(); // stays in the store until the server has it
     text.value = "";
     grow();
-    on.send(words);
+    on.send(words, { id: idFor(words) });
   });
   stop.addEventListener("click", () => on.stop());
 
@@ -57,15 +70,24 @@ export function composer(form, on) {
     /** Drafts belong to a conversation; a new one takes its draft along. */
     setConversation(id, keepDraft = false) {
       const draft = store.get(key, "");
-      if (keepDraft) store.set(key, null);
+      const sent = store.get(`sent:${key}`);
+      if (keepDraft) this.forget();
       key = `draft:${id || "new"}`;
-      if (keepDraft) store.set(key, draft);
+      if (keepDraft) {
+        store.set(key, draft);
+        store.set(`sent:${key}`, sent);
+      } else if (arrived(store.get(key, ""))) this.forget();
       else if (!text.value) text.value = store.get(key, "");
       grow();
     },
     /** The server has the message: the draft has done its work, unless a new one is begun. */
     accepted() {
       store.set(key, text.value);
+      store.set(`sent:${key}`, null);
+    },
+    forget() {
+      store.set(key, null);
+      store.set(`sent:${key}`, null);
     },
     setRunning(now) {
       const focused = document.activeElement === send || document.activeElement === stop;

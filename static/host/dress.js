@@ -30,5 +30,6 @@ function offer(el, can) {
   if (trouble.hidden) return;
   const message = trouble.querySelector(".trouble-text").textContent;
   // How long there was to wait is not known any more; the server will say.
-  showError(trouble, { message, action: trouble.dataset.action, provider: el.dataset.provider, retry_after: 0 }, can);
+  const { action, code, affordable } = trouble.dataset;
+  showError(trouble, { code, message, action, affordable, provider: el.dataset.provider, retry_after: 0 }, can);
 }

@@ -8,6 +8,8 @@ const LABELS = {
   provider: "Open settings",
   settings: "Open settings",
   pick_model: "Pick another model",
+  shorter: "Ask for a shorter answer",
+  cheaper: "Pick a cheaper or free model",
   retry: "Try again",
   wait: "Try again",
   reload: "Reload",
@@ -19,14 +21,23 @@ const WAIT = 20; // seconds, where the server does not say
 /**
  * @param {HTMLElement} box the .trouble of an answer
  * @param {{code, message, action, retry_after?, provider?, url?}} error
- * @param {{retry, pickModel, showPanel: (action) => void, credits: (provider) => string, settings, signIn: string}} can
+ * @param {{retry, pickModel, labelOf, showPanel: (action) => void, credits: (provider) => string, settings, signIn: string}} can
  */
 export function showError(box, error, can) {
   box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
   box.querySelectorAll(".button").forEach((old) => old.remove());
   box.hidden = false;
-  const button = control(error, can);
-  if (button) box.append(button);
+  const buttons = error.code === "out_of_credit" ? credit(error, can) : [control(error, can)];
+  box.append(...buttons.filter(Boolean));
+}
+
+/** Out of credit: what can be had for it, what costs less, and where to add some. */
+function credit(error, can) {
+  const { affordable, provider = "" } = error;
+  const shorter = affordable > 0 && button("shorter", () => can.retry({ max_tokens: Number(affordable) }));
+  const page = control({ ...error, action: "credits" }, can);
+  if (page?.target) page.textContent = `Open credits at ${can.labelOf(provider)}`;
+  return [shorter, button("cheaper", () => can.pickModel({ free: true })), page];
 }
 
 export function hideError(box) {
@@ -54,13 +65,13 @@ function control(error, can) {
     case "sign_in":
       return link(action, can.signIn);
     case "pick_model":
-      return button(action, can.pickModel);
+      return button(action, () => can.pickModel());
     case "wait":
-      return countdown(button(action, can.retry), error.retry_after ?? WAIT);
+      return countdown(button(action, () => can.retry()), error.retry_after ?? WAIT);
     case "reload":
       return button(action, () => location.reload());
     default:
-      return button(action, can.retry);
+      return button(action, () => can.retry());
   }
 }
 

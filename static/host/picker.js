@@ -15,7 +15,7 @@ export function picker(url, onPick) {
   let rows = []; // {el, words} in the order on the page
   let current = {};
 
-  async function open(choice) {
+  async function open(choice, wish = {}) {
     current = choice;
     search.value = "";
     if (!data) note.textContent = "Loading the models…";

@@ -1,0 +1,268 @@
+// One question and its answer at a time: sent, read to the end, and taken up again after a reload.
+
+import { Answer, newTurn } from "./answer.js";
+import { identify, versionsOf } from "./branches.js";
+import { hideError, showError } from "./errors.js";
+import { OFFLINE, post, problem, store } from "./http.js";
+import { consume, follow } from "./stream.js";
+
+const ENDED = {
+  complete: "The answer is complete.",
+  stopped: "The answer was stopped.",
+  incomplete: "The answer broke off.",
+  failed: "No answer came.",
+};
+// A question that met one of these was not taken in; trying again must send its text.
+const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|signed_out|database|offline|text_only|no_)/;
+
+/** @param page {main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice} */
+export function talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice }) {
+  const absolute = (url) => url && new URL(url, location.href).href;
+  let base = absolute(main.dataset.conversation); // the conversation's URL, "" until there is one
+  let running = null; // AbortController of the answer being written
+  let waiting = "waiting" in main.dataset; // a question is kept until somebody can answer
+
+  /** @param more {id, edit: the question that this one stands beside, files} */
+  async function ask(text, more = {}) {
+    if (running) return;
+    document.getElementById("greeting")?.remove();
+    const { edit, files = [], id } = more;
+    const question = newTurn("question");
+    question.querySelector(".text").textContent = text;
+    question.dataset.unsent = ""; // until the server has it, there is nothing to edit
+    can.showFiles(question, files);
+    const old = edit ? [edit, ...after(edit)] : [];
+    old.forEach((el) => (el.hidden = true));
+    turns.append(question);
+    scroll.pin();
+    const answer = begin();
+    if (!base && !(await create(text))) {
+      const message = "The conversation could not be opened. Reload the page; your message is kept.";
+      return finish(answer, () => answer.fail({ ...OFFLINE, message, action: "reload" }));
+    }
+    identify(question, base, id, edit ? versionsOf(edit) : []);
+    const body = { text, id, ...choice(), ...(edit && { edit: edit.dataset.id }) };
+    if (files.length) body.attachments = files.map((file) => file.id);
+    const taken = () => {
+      old.forEach((el) => el.remove());
+      delete question.dataset.unsent;
+    };
+    await write(answer, () => post(`${base}/messages`, body, { signal: running.signal }), {
+      taken,
+      kept: taken,
+      resend: () => {
+        question.remove();
+        return ask(text, more);
+      },
+    });
+  }
+
+  /**
+   * Answers a question once more, beside the answer that it has.
+   * @param wish {turn: the question or its answer, max_tokens}
+   */
+  async function retry({ turn, ...wish } = {}) {
+    if (running || !base) return;
+    let asked = turn ?? lastQuestion();
+    while (asked && !asked.matches(".asked")) asked = asked.previousElementSibling;
+    const old = asked ? after(asked) : [];
+    const versions = old[0] && !(old[0].dataset.state === "failed") ? versionsOf(old[0]) : [];
+    old.forEach((el) => (el.hidden = true));
+    waiting = false;
+    const answer = begin(versions);
+    const body = { ...choice(), ...wish, ...(turn && { message_id: asked.dataset.id }) };
+    const taken = await write(answer, () => post(`${base}/retry`, body, { signal: running.signal }), {
+      taken: () => old.forEach((el) => el.remove()),
+      resend: () => retry({ turn, ...wish }),
+    });
+    if (!taken) old.forEach((el) => (el.hidden = el.dataset.state === "failed"));
+  }
+
+  /** Lets an answer that was cut go on; it comes back as one text. */
+  async function goOn(el) {
+    if (running || !base) return;
+    busy();
+    const trouble = el.querySelector(".trouble");
+    hideError(trouble);
+    let error = OFFLINE;
+    try {
+      const body = { message_id: el.dataset.id, ...choice() };
+      const response = await post(`${base}/continue`, body, { signal: running.signal });
+      if (response.ok) {
+        el.dataset.continued = "";
+        return read(new Answer(el, can, choice()), response);
+      }
+      error = await problem(response);
+    } catch {
+      /* nothing came back */
+    }
+    idle();
+    showError(trouble, { provider: choice().provider, ...error }, { ...can, retry: () => goOn(el) });
+  }
+
+  function busy() {
+    running = new AbortController();
+    box.setRunning(true);
+    turns.toggleAttribute("data-busy", true);
+    say("The answer is being written.");
+  }
+
+  function idle() {
+    running = null;
+    box.setRunning(false);
+    turns.toggleAttribute("data-busy", false);
+  }
+
+  function begin(versions = []) {
+    busy();
+    const answer = new Answer(newTurn("answer"), can, choice());
+    answer.placed = (id) => identify(answer.el, base, id, versions);
+    turns.append(answer.el);
+    scroll.pin();
+    return answer;
+  }
+
+  const after = (el) => {
+    const found = [];
+    for (let next = el.nextElementSibling; next; next = next.nextElementSibling) found.push(next);
+    return found;
+  };
+  const lastQuestion = () => [...turns.querySelectorAll(".asked")].at(-1);
+
+  /** Opens a conversation on the server, for its first message. */
+  async function create(text = "") {
+    try {
+      const response = await post(main.dataset.create);
+      if (!response.ok) return false;
+      const { id } = await response.json();
+      base = absolute(`${main.dataset.create}/${id}`);
+    } catch {
+      return false;
+    }
+    history.replaceState(null, "", base);
+    list.add(base, text ? titleOf(text) : "New chat");
+    box.setConversation(base, true);
+    store.set(`model:${base}`, store.get("model:new"));
+    return true;
+  }
+
+  /**
+   * Sends, then reads.
+   * @param on {taken: the answer begins, kept: the question waits, resend: try again}
+   * @returns whether the answer began
+   */
+  async function write(answer, send, { taken, resend, kept = () => {} }) {
+    const retried = () => {
+      answer.el.remove();
+      return resend();
+    };
+    let response;
+    try {
+      response = await send();
+    } catch {
+      // Nobody knows whether it arrived: the draft stays, and the same id asks only once.
+      answer.can = { ...can, retry: retried };
+      finish(answer, () => answer.fail(OFFLINE));
+      return false;
+    }
+    if (response.ok) {
+      taken();
+      box.accepted();
+      await read(answer, response);
+      return true;
+    }
+    const error = await problem(response);
+    if (error.code === "not_connected") {
+      kept();
+      box.accepted(); // the server keeps the question
+      waiting = true;
+      finish(answer, () => {
+        answer.el.remove();
+        scroll.release();
+        panel.show(error.message, waiting);
+      });
+      return false;
+    }
+    if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: retried, pickModel: () => can.pickModel({ ...error, then: retried }) };
+    else {
+      kept(); // the server keeps the question
+      box.accepted();
+    }
+    finish(answer, () => answer.fail(error));
+    return false;
+  }
+
+  async function read(answer, response) {
+    const outcome = await consume(response, `${base}/stream`, (event, data) => {
+      if (event === "lost") say("Connection lost. Reconnecting…");
+      else if (event === "found") say("Connected again.");
+      else answer.handle(event, data);
+      answer.el.toggleAttribute("data-lost", event === "lost");
+    }, running.signal);
+    if (outcome === "gone") return location.reload(); // finished while we were away: it is saved
+    finish(answer, () => {
+      if (outcome === "lost") answer.fail({ ...OFFLINE, message: "The connection was lost. What was written is kept.", action: "reload" });
+      if (outcome === "aborted") answer.handle("done", { finish_reason: "stopped" });
+    });
+  }
+
+  function finish(answer, last) {
+    idle();
+    last();
+    say(ENDED[answer.el.dataset.state] ?? "");
+    if (base) payer.refresh(base, choice()).then((now) => {
+      // The server chose the model where the page did not.
+      if (choice().model || !now.model) return;
+      setChoice(now);
+      answer.choice.model = now.model;
+      answer.tell();
+    });
+  }
+
+  async function stop() {
+    if (!running) return;
+    const { signal } = running;
+    const controller = running;
+    box.stopping();
+    await post(`${base}/stop`).catch(() => {});
+    // The server ends the stream itself; if it cannot, the page does.
+    setTimeout(() => signal.aborted || running !== controller || controller.abort(), 2000);
+  }
+
+  /** Takes up an answer that was being written when the page was loaded. */
+  async function resume() {
+    const last = turns.lastElementChild;
+    const el = last?.matches(".answer") ? last : turns.appendChild(newTurn("answer"));
+    busy();
+    const answer = new Answer(el, can, choice());
+    const response = await follow(`${base}/stream`, "", running.signal).catch(() => "lost");
+    if (typeof response !== "string") return read(answer, response);
+    // It ended between the page and this question; once is enough to look again.
+    const key = `looked:${base}`;
+    const again = store.get(key) !== location.href + last?.dataset.id;
+    store.set(key, again ? location.href + last?.dataset.id : null);
+    if (response === "gone" && again) return location.reload();
+    finish(answer, () => answer.fail({ ...OFFLINE, message: "This answer broke off.", action: "retry" }));
+  }
+
+  return {
+    get base() {
+      return base;
+    },
+    get waiting() {
+      return waiting;
+    },
+    ask,
+    retry,
+    goOn,
+    create,
+    stop,
+    resume,
+  };
+}
+
+/** As the server makes it. */
+function titleOf(text) {
+  const line = text.trim().replace(/\s+/g, " ");
+  return line.length <= 60 ? line : `${line.slice(0, 59).trimEnd()}…`;
+}

@@ -72,13 +72,15 @@ def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, 
     above = branches.parents(rows)
     shown = branches.path(rows, conversation.head)
     ids = {row.id for row in shown}
-    found = {
+    found: dict[str, Any] = {
         "id": conversation.id,
         "title": conversation.title,
         "created": _time(conversation.created),
         "updated": _time(conversation.updated),
         "messages": [_message(row, above) for row in shown],
     }
+    if conversation.pinned:
+        found["pinned"] = True
     others = [_message(row, above) for row in rows if row.id not in ids]
     return found | ({"other_branches": others} if others else {})
 

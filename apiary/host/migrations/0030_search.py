@@ -9,6 +9,7 @@ Write ``ALTER TABLE message ADD COLUMN … NOT NULL DEFAULT …`` by hand.
 """
 
 import sqlite3
+from typing import Any
 
 import peewee
 
@@ -108,30 +109,30 @@ _TRIGGERS = ("message_insert", "message_update", "message_delete")
 
 
 def up(migrator: object, db: peewee.Database) -> None:
+    run: Any = db.execute_sql
     if isinstance(db, peewee.PostgresqlDatabase):
         # The driver reads placeholders even where there are no values.
-        db.execute_sql(_POSTGRES.replace("%", "%%"))
+        run(_POSTGRES.replace("%", "%%"))
         return
     for statement in _statements(_SQLITE):
-        db.execute_sql(statement)
+        run(statement)
     if sqlite3.sqlite_version_info >= (3, 42):
         # Words of deleted messages leave the index at once, not with a later merge.
-        db.execute_sql("INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1)")
+        run("INSERT INTO search_words (search_words, rank) VALUES ('secure-delete', 1)")
 
 
 def down(migrator: object, db: peewee.Database) -> None:
+    run: Any = db.execute_sql
     postgres = isinstance(db, peewee.PostgresqlDatabase)
     for name in _TRIGGERS:
-        db.execute_sql(f"DROP TRIGGER search_{name}" + (" ON message" if postgres else ""))
-    db.execute_sql(
-        "DROP TRIGGER search_conversation_owner" + (" ON conversation" if postgres else "")
-    )
+        run(f"DROP TRIGGER search_{name}" + (" ON message" if postgres else ""))
+    run("DROP TRIGGER search_conversation_owner" + (" ON conversation" if postgres else ""))
     if postgres:
-        db.execute_sql("DROP FUNCTION search_message(), search_owner(), search_words(text, text)")
+        run("DROP FUNCTION search_message(), search_owner(), search_words(text, text)")
     else:
-        db.execute_sql("DROP TABLE search_words")
-        db.execute_sql("DROP VIEW search_source")
-    db.execute_sql("DROP TABLE search_entry")
+        run("DROP TABLE search_words")
+        run("DROP VIEW search_source")
+    run("DROP TABLE search_entry")
 
 
 def _statements(script: str) -> list[str]:

@@ -3,6 +3,8 @@
 What answers cost outlives them: the usage page adds up what was spent, not what was kept.
 """
 
+from typing import Any
+
 import peewee
 
 _COLUMNS = """
@@ -29,30 +31,32 @@ old.payer IS NOT NULL AND (old.state = 'complete' OR old.cost IS NOT NULL
 
 
 def up(migrator: object, db: peewee.Database) -> None:
+    run: Any = db.execute_sql
     for statement in _COLUMNS.split(";"):
-        db.execute_sql(statement)
+        run(statement)
     if isinstance(db, peewee.PostgresqlDatabase):
-        db.execute_sql(
+        run(
             "CREATE FUNCTION keep_spent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
             f" {_COPY} RETURN NULL; END $$"
         )
-        db.execute_sql(
+        run(
             f"CREATE TRIGGER spent_message_delete AFTER DELETE ON message FOR EACH ROW"
             f" WHEN ({_WHEN}) EXECUTE FUNCTION keep_spent()"
         )
     else:
-        db.execute_sql(
+        run(
             f"CREATE TRIGGER spent_message_delete AFTER DELETE ON message WHEN {_WHEN}"
             f" BEGIN {_COPY} END"
         )
 
 
 def down(migrator: object, db: peewee.Database) -> None:
+    run: Any = db.execute_sql
     postgres = isinstance(db, peewee.PostgresqlDatabase)
-    db.execute_sql("DROP TRIGGER spent_message_delete" + (" ON message" if postgres else ""))
+    run("DROP TRIGGER spent_message_delete" + (" ON message" if postgres else ""))
     if postgres:
-        db.execute_sql("DROP FUNCTION keep_spent()")
-    db.execute_sql("DROP TABLE spent")
-    db.execute_sql("DROP INDEX conversation_deleted")
+        run("DROP FUNCTION keep_spent()")
+    run("DROP TABLE spent")
+    run("DROP INDEX conversation_deleted")
     for name in ("pinned", "deleted"):
-        db.execute_sql(f"ALTER TABLE conversation DROP COLUMN {name}")
+        run(f"ALTER TABLE conversation DROP COLUMN {name}")

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from . import accounts, chat, health, search, shelf
+from . import accounts, chat, health, imports, search, shelf
 
 
 def register(app: Flask) -> None:
     """Mount all pages."""
-    for module in (health, accounts, chat, search, shelf):
+    for module in (health, accounts, chat, imports, search, shelf):
         app.register_blueprint(module.blueprint)

@@ -1,0 +1,234 @@
+"""Take conversations in from a file: all of them in one transaction, or nothing."""
+
+import base64
+import hashlib
+import heapq
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from apiary import database
+
+from . import conversations
+from .branches import ROOT
+from .foreign import LONGEST, OURS, Talk, Turn, talks
+from .tables import Conversation, Message, new_id
+
+LARGEST_FILE = 20 * 1024 * 1024
+MOST_CONVERSATIONS = 20_000
+#: Of brackets and braces: each becomes an object of a hundred bytes or more.
+_MOST_OBJECTS = 1_500_000
+_BATCH = 200
+#: A large file takes much memory for some seconds; two at a time would take twice as much.
+_one = threading.Lock()
+
+
+class Refused(Exception):
+    """The file cannot be imported; ``message`` is a sentence for people."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass
+class Report:
+    """What came in and what stayed out."""
+
+    conversations: Counter[str] = field(default_factory=Counter)
+    messages: int = 0
+    here_already: int = 0
+    empty: int = 0
+    unreadable: int = 0
+    left_out: int = 0
+    cut: int = 0
+
+    def sentence(self) -> str:
+        total = sum(self.conversations.values())
+        sources = " and ".join(sorted(self.conversations))
+        said = f"Imported {_several(total, 'conversation')}"
+        said += f" with {_several(self.messages, 'message')} from {sources}." if total else "."
+        skipped = [
+            f"{number:,} {words}"
+            for number, words in (
+                (self.here_already, "already here"),
+                (self.empty, "without messages"),
+                (self.unreadable, "that could not be read"),
+                (self.left_out, "pictures or files"),
+            )
+            if number
+        ]
+        if skipped:
+            said += f" Skipped: {', '.join(skipped)}."
+        if self.cut:
+            said += f" Cut at {LONGEST:,} characters: {_several(self.cut, 'message')}."
+        return said
+
+
+def take_in(owner: str, data: bytes) -> Report:
+    """Import a file.
+
+    :raises Refused: it is none that is understood; nothing was changed.
+    """
+    if not _one.acquire(blocking=False):
+        raise Refused("Another import is running on this server. Try again in a minute.")
+    try:
+        return _store(owner, _read(data))
+    finally:
+        _one.release()
+
+
+def _read(data: bytes) -> Any:
+    if data[:2] == b"PK":
+        raise Refused("This is a ZIP file. Unpack it and choose the file conversations.json in it.")
+    if data.count(b"[") + data.count(b"{") > _MOST_OBJECTS:
+        raise Refused("The file has too many entries. Split it into smaller ones.")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except RecursionError:
+        raise Refused("The file is nested too deeply to be an export of chats.") from None
+    except ValueError:
+        raise Refused("The file holds no JSON. Choose the .json file of an export.") from None
+
+
+def _store(owner: str, value: Any) -> Report:
+    report, found = Report(), 0
+    with database.atomic():
+        for talk in talks(value):
+            found += 1
+            if found > MOST_CONVERSATIONS:
+                raise Refused(f"The file has more than {MOST_CONVERSATIONS:,} conversations.")
+            if talk is None:
+                report.unreadable += 1
+                continue
+            _take(owner, talk, report)
+        if found == report.unreadable:
+            raise Refused(
+                "There are no conversations in this file. Apiary reads its own export,"
+                " ChatGPT's conversations.json and the chat export of Open WebUI."
+            )
+    return report
+
+
+def _take(owner: str, talk: Talk, report: Report) -> None:
+    report.left_out += talk.left_out
+    turns = [*talk.turns, *talk.others]
+    if not turns:
+        report.empty += 1
+        return
+    id = _id(owner, talk)
+    if _is_here(owner, id, talk):
+        report.here_already += 1
+        return
+    times = [turn.created for turn in turns if turn.created]
+    created = talk.created or min(times, default=time.time())
+    asked = next((turn.text for turn in turns if turn.role == "user" and turn.text.strip()), "")
+    Conversation.insert(
+        id=id,
+        owner=owner,
+        title=conversations.title_of(talk.title if talk.title.strip() else asked),
+        created=created,
+        updated=max(talk.updated or max(times, default=created), created),
+        pinned=time.time() if talk.pinned else None,
+    ).execute()
+    ordered, head = _in_order(talk)
+    rows = [_row(id, position, created, *entry) for position, entry in enumerate(ordered)]
+    for start in range(0, len(rows), _BATCH):
+        Message.insert_many(rows[start : start + _BATCH]).execute()
+    if head:
+        Conversation.update(head=head).where(Conversation.id == id).execute()
+    report.messages += len(rows)
+    report.cut += sum(len(turn.text) > LONGEST for turn, _, _ in ordered)
+    report.conversations[talk.source] += 1
+
+
+def _id(owner: str, talk: Talk) -> str:
+    """The same for the same conversation of a file, so that a second import finds it."""
+    key = talk.key or f"{talk.title}\0{talk.created}\0{len(talk.turns)}"
+    digest = hashlib.sha256(f"{owner}\0{talk.source}\0{key}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def _is_here(owner: str, id: str, talk: Talk) -> bool:
+    if talk.source == OURS:
+        try:
+            conversations.find(owner, talk.key)
+        except conversations.NoSuchConversation:
+            pass
+        else:
+            return True
+    there = Conversation.get_or_none(Conversation.id == id, Conversation.owner == owner)
+    if there is not None and there.deleted is not None:
+        # Deleted a moment ago: whoever imports it wants it back as the file has it.
+        conversations.delete(there)
+        there = None
+    return there is not None
+
+
+#: Every row of an insert has the same columns. No payer: nobody here paid for it.
+_NOTHING: dict[str, Any] = {
+    "reasoning": "",
+    "error_message": None,
+    "error_code": None,
+    "error_action": None,
+    "continued": 0,
+    "provider": None,
+    "model": None,
+    "prompt_tokens": None,
+    "completion_tokens": None,
+    "cost": None,
+}
+
+_Entry = tuple[Turn, str, str | None]
+
+
+def _row(
+    conversation: str, position: int, begun: float, turn: Turn, id: str, parent: str | None
+) -> dict[str, Any]:
+    created = turn.created or begun
+    return {
+        **_NOTHING,
+        **turn.more,
+        "id": id,
+        "conversation": conversation,
+        "position": position,
+        "parent": parent,
+        "role": turn.role,
+        "text": turn.text[:LONGEST],
+        "created": created,
+        "saved": created,
+        "finished": created if turn.role == "assistant" else None,
+    }
+
+
+def _in_order(talk: Talk) -> tuple[list[_Entry], str | None]:
+    """The turns with new ids and parents, each behind what it follows; and the path's head."""
+    if not talk.others:
+        return [(turn, new_id(), None) for turn in talk.turns], None
+    turns = [*talk.turns, *talk.others]
+    ids = [new_id() for _ in turns]
+    known = {turn.key: index for index, turn in enumerate(turns) if turn.key}
+    below: dict[int | None, list[int]] = {}
+    for index, turn in enumerate(turns):
+        below.setdefault(known.get(turn.parent or ""), []).append(index)
+    # By age. What follows itself in a circle is never reached.
+    heap: list[tuple[float, int, str]] = []
+
+    def push(parent: int | None, id: str) -> None:
+        for index in below.get(parent, ()):
+            heapq.heappush(heap, (turns[index].created or 0.0, index, id))
+
+    push(None, ROOT)
+    ordered: list[_Entry] = []
+    while heap:
+        _, index, parent = heapq.heappop(heap)
+        ordered.append((turns[index], ids[index], parent))
+        push(index, ids[index])
+    return ordered, ids[len(talk.turns) - 1] if talk.turns else None
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -240,9 +240,5 @@ class _Watched:
         ask: Callable[[bool], socket.socket | None] | None = getattr(self._stream, "pausing", None)
         return ask(on) if ask else None
 
-    @property
-    def more(self) -> bool:
-        return bool(getattr(self._stream, "more", False))
-
     def close(self) -> None:
         self._stream.close()

@@ -232,10 +232,6 @@ class _Source:
             _call.reset(token)
         raise Unusable(failure)
 
-    @property
-    def more(self) -> bool:
-        return False
-
     def pausing(self, on: bool) -> socket.socket | None:
         return None
 
@@ -277,13 +273,19 @@ class _Direct(_Source):
         self._first = stream.take()
         self._heard = time.monotonic()
         self._waits = True
+        self._had = False
 
     def read(self) -> bytes | None:
         content = b""
+        if not self._waits and self._had and not (self._tls and self._tls.pending()):
+            # One turn is one read: what is left makes the socket ready again.
+            self._had = False
+            return b""
         while not content and not self._body.over:
             data, self._first = self._first or self._receive(), b""
             if data is None:
                 return b""
+            self._had = True
             if not data:
                 raise Unusable("broken")
             try:
@@ -318,10 +320,6 @@ class _Direct(_Source):
         self._waits = not on
         self._sock.settimeout(0.0 if on else self._SILENCE)
         return self._sock
-
-    @property
-    def more(self) -> bool:
-        return bool(self._first) or (self._tls is not None and self._tls.pending() > 0)
 
     def hurry(self, seconds: float) -> None:
         self._end = min(self._end, time.monotonic() + seconds)

@@ -62,10 +62,6 @@ class Source(Protocol):
         """Let :meth:`read` give ``b""`` where it would have to wait for the socket; None when
         that cannot be."""
 
-    @property
-    def more(self) -> bool:
-        """Whether bytes lie ready that the socket does not show."""
-
     def hurry(self, seconds: float) -> None:
         """Wait no longer than this for all that is still to come."""
 
@@ -108,7 +104,7 @@ class Events:
         self._parser = sse.Parser()
         self._lock = threading.Lock()
         self._busy = False
-        self._pausing = False
+        self._pausing = self._released = False
         self._closed = source is None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -130,19 +126,23 @@ class Events:
     def pausing(self, on: bool) -> socket.socket | None:
         """Give :data:`PAUSE` where there is nothing to give yet, instead of waiting.
 
+        While it is on, the socket is never closed: turn it off at the end, whatever the end.
+
         :return: the socket to wait for before going on; None when this answer can only wait.
         """
         with self._lock:
-            if self._closed or self._source is None:
+            source, was = self._source, self._pausing
+            if source is None:
                 return None
-            found = self._source.pausing(on)
-            self._pausing = on and found is not None
-            return found
-
-    @property
-    def more(self) -> bool:
-        """While pausing: whether to go on at once, for the socket does not show all."""
-        return self._source is not None and self._source.more
+            self._pausing = False
+            if not self._closed:
+                found = source.pausing(on)
+                self._pausing = on and found is not None
+                return found
+        if was:
+            # Closed while its socket was waited for: it was kept open for that.
+            self._release(source)
+        return None
 
     def close(self) -> None:
         """End the answer and cut its connection. Any thread may call it, at any time."""
@@ -150,10 +150,16 @@ class Events:
             if self._closed or self._source is None:
                 return
             self._closed = True
-            busy = self._busy
+            held = self._busy or self._pausing
         self._source.cut()
-        if not busy:
-            self._source.release()
+        if not held:
+            self._release(self._source)
+
+    def _release(self, source: Source) -> None:
+        with self._lock:
+            released, self._released = self._released, True
+        if not released:
+            source.release()
 
     def finish(self) -> None:
         """Read the little that should be left, so that the connection can serve again."""
@@ -187,8 +193,8 @@ class Events:
                 # Set before the connection goes back to its pool: a late close() must not cut
                 # the answer that it carries next.
                 self._closed = over
-            if over:
-                source.release()
+            if over and not self._pausing:
+                self._release(source)
         return None if over else chunk
 
 

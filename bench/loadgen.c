@@ -11,7 +11,7 @@
  *  that many tokens (tests cancellation); -w keeps only latencies of chunks
  *  *sent* in that window after the start (e.g. after the ramp).
  *  -H: one line for each person; its tab-separated headers go with the requests
- *  of every connection whose number is the line's, counted round.
+ *  whose number is the line's, counted round.
  *  Finds "~<16 hex ns>~" tokens in the decoded body, wherever it stands, so the
  *  server may re-emit the events in any format that keeps the token text.
  *  Any request works too (GET pages): then only ttfb/total are of interest.
@@ -44,7 +44,7 @@ typedef struct {
   int fd, st; uint64_t t_start, t_first, t_byte, start_at;
   char head[16384]; int hl; int chunked, status; long clen, got; int cs; unsigned long csz;   /* cs: chunk decoder state */
   int ts; uint64_t tv; long tokens; int eof_ok, done_seen, ds; size_t off; int reused;
-  uint64_t last_tok;
+  uint64_t last_tok; int who;
 } conn;
 
 static int ep; static uint64_t T0; static uint64_t w_from, w_to = ~0ull; static struct sockaddr_in sa;
@@ -75,13 +75,13 @@ static void complete(conn *c, int reusable) {
 static void send_req(conn *c) {
   c->st = HEAD; c->hl = 0; c->chunked = 0; c->status = 0; c->clen = -1; c->got = 0; c->cs = 0; c->csz = 0; c->ts = 0; c->tokens = 0; c->t_first = c->t_byte = 0; c->last_tok = 0;
   c->off = 0;
-  char *req = reqs[(c - cs) % n_req]; size_t req_len = req_lens[(c - cs) % n_req];
+  char *req = reqs[c->who]; size_t req_len = req_lens[c->who];
   ssize_t w = write(c->fd, req, req_len);
   if (w < 0) { if (c->reused) { close(c->fd); c->fd = -1; in_flight--; issued--; start(c); } else fail(c, &bad_conn); return; }
   if ((size_t)w < req_len) fail(c, &bad_conn);
 }
 static void start(conn *c) {
-  issued++; in_flight++; if (in_flight > peak) peak = in_flight;
+  c->who = issued % n_req; issued++; in_flight++; if (in_flight > peak) peak = in_flight;
   c->t_start = now_ns();
   if (c->fd >= 0) { c->reused = 1; send_req(c); return; }
   c->reused = 0;

@@ -140,6 +140,7 @@ def settings_of(instance: Path, openrouter: str, port: int) -> dict[str, str]:
             "APIARY_OPENROUTER_URL": openrouter,
             "APIARY_PUBLIC_URL": f"http://localhost:{port}",
             "OPENROUTER_OAUTH": "1",
+            "APIARY_PROXY_HOPS": "1",
         }
     )
 
@@ -173,7 +174,11 @@ def populate(instance: Path, openrouter: str, people: int, messages: int) -> lis
             )
             token = generate_csrf()
             cookie = f"{app.config['SESSION_COOKIE_NAME']}={signer.dumps(dict(session))}"
-            lines.append(f"Cookie: {cookie}\tX-CSRFToken: {token}\tAccept: text/event-stream")
+            # Each from a network of its own: how often one may ask is limited.
+            address = f"X-Forwarded-For: 10.{number // 250}.{number % 250}.1"
+            lines.append(
+                f"Cookie: {cookie}\tX-CSRFToken: {token}\t{address}\tAccept: text/event-stream"
+            )
             if number == 0 and messages:
                 _write(owner, messages)
     return lines

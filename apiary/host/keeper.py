@@ -11,7 +11,11 @@ from apiary import ApiaryError
 from . import answers, conversations, writer
 from .answers import Answer, Answers
 
-_EVERY = 5.0
+#: Seconds between two rounds, and times its own length that one waits for the next.
+_EVERY = 1.0
+_REST = 10.0
+#: A silent answer gives a sign of life as often as this.
+_SIGN = 5.0
 
 
 class BrokenOff(ApiaryError):
@@ -46,24 +50,29 @@ class Keeper:
                 self._thread.start()
 
     def _run(self, app: Flask) -> None:
+        took = 0.0
         while True:
-            time.sleep(_EVERY)
+            time.sleep(max(_EVERY, _REST * took))
             with self._lock:
                 running = self._answers.all_running()
                 if not running:
                     self._thread = self._app = None
                     atexit.unregister(self._leave)
                     return
+            began = time.monotonic()
             with app.app_context():
                 self._round(running)
+            took = time.monotonic() - began
 
     def _round(self, running: list[Answer]) -> None:
-        oldest = time.monotonic() - answers.LONGEST
+        now = time.monotonic()
+        oldest = now - answers.LONGEST
         for answer in running:
             if answer.began < oldest:
                 writer.fail(answer, ApiaryError("The answer took too long and was ended here."))
                 answer.cut()
-            elif answer.stored:
+            elif answer.stored and (answer.size > answer.saved or answer.signed < now - _SIGN):
+                answer.signed = now
                 writer.save(answer)
 
     def _leave(self) -> None:

@@ -1,8 +1,12 @@
-"""The thread behind an answer: asks the provider, passes events on, saves as it grows."""
+"""What stands behind an answer: asks the provider, passes events on, saves as it grows."""
 
 import hashlib
 import logging
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +20,7 @@ from apiary import (
     KeyRejected,
     ModelGone,
     OutOfCredit,
+    Pause,
     ProviderDown,
     RateLimited,
     Reasoning,
@@ -24,14 +29,13 @@ from apiary import (
     database,
 )
 
-from . import allowance, answers
+from . import allowance, answers, relay
 from .answers import Answer
 from .payers import Payer
 from .state import here
 from .tables import Message, clean
 
 _log = logging.getLogger(__name__)
-_SAVE_EVERY = 1.0
 _MOST_TOKENS = 2**53
 _MOST_COST = 10**9
 
@@ -63,17 +67,27 @@ class BuiltInDown(ApiaryError):
 
 
 def run(app: Flask, answer: Answer, order: Order) -> None:
-    """Write one answer to its end, however it ends. The thread's whole life."""
-    with app.app_context():
-        try:
-            _ask(answer, order)
-        except ApiaryError as error:
-            fail(answer, _for_user(error, order), order.day)
-        except Exception:
-            _log.exception("An answer broke off")
-            ours = ApiaryError("Something went wrong on this site. Ask again.")
-            ours.action = "retry"
-            fail(answer, ours, order.day)
+    """Ask, and write the answer to its end, however it ends.
+
+    Where the relay can carry the answer this returns once it has begun, else at its end.
+    """
+    with app.app_context(), _ends(answer, order):
+        passing = Passing(app, answer, order, _stream(answer, order))
+        if not passing.carried():
+            passing.finish()
+
+
+@contextmanager
+def _ends(answer: Answer, order: Order) -> Iterator[None]:
+    try:
+        yield
+    except ApiaryError as error:
+        fail(answer, _for_user(error, order), order.day)
+    except Exception:
+        _log.exception("An answer broke off")
+        ours = ApiaryError("Something went wrong on this site. Ask again.")
+        ours.action = "retry"
+        fail(answer, ours, order.day)
 
 
 def _for_user(error: ApiaryError, order: Order) -> ApiaryError:
@@ -108,42 +122,118 @@ def _stream(answer: Answer, order: Order) -> Stream:
     )
 
 
-def _ask(answer: Answer, order: Order) -> None:
-    reason = "stop"
-    told: dict[str, Any] = {}
-    saved = time.monotonic()
-    stream = _stream(answer, order)
-    answer.attach(stream)
-    try:
-        for event in stream:
+class Passing:
+    """What a provider sends, on its way into an answer. One thread at a time calls it."""
+
+    sock: socket.socket
+
+    def __init__(self, app: Flask, answer: Answer, order: Order, stream: Stream) -> None:
+        answer.attach(stream)
+        self.answer = answer
+        self._app = app
+        self._order = order
+        self._stream = stream
+        self._events = iter(stream)
+        self._pausing: Callable[[bool], socket.socket | None] | None = None
+        self._problem: BaseException | None = None
+        #: Pieces of one kind that go out as one event.
+        self._kind = ""
+        self._pieces: list[str] = []
+        self._reason = "stop"
+        self._used: dict[str, Any] = {}
+        self._stopped = False
+
+    def carried(self) -> bool:
+        """Hand it to the relay. False where that cannot carry it."""
+        pausing = getattr(self._stream, "pausing", None)
+        if pausing is None or not relay.available():
+            return False
+        sock = pausing(True)
+        if sock is None:
+            return False
+        self.sock, self._pausing = sock, pausing
+        here().answers.relay.carry(self)
+        return True
+
+    def step(self) -> bool:
+        """Pass on what has come. False when nothing more will, or the end is in sight."""
+        for event in self._events:
             if isinstance(event, Delta | Reasoning):
-                if not event.text:
-                    continue
-                kind = "delta" if isinstance(event, Delta) else "reasoning"
-                going = answer.send(kind, {"text": clean(event.text)})
+                if event.text and not self._text(event):
+                    return False
+            elif isinstance(event, Pause):
+                return self._flush()
             elif isinstance(event, Usage):
-                told = _told(_sum(order.already, event))
-                cost = None if told["cost"] is None else float(told["cost"])
-                going = answer.send("usage", {**told, "cost": cost})
-            else:
-                if isinstance(event, Done):
-                    reason = event.finish_reason
-                going = True
-            if not going:
-                return
-            if answer.size > answers.LARGEST or answer.count > answers.MOST_EVENTS:
-                raise ApiaryError("The answer grew too long and was ended here.")
-            if time.monotonic() - saved >= _SAVE_EVERY:
-                save(answer)
-                saved = time.monotonic()
-    finally:
-        stream.close()
-    if not answer.text and not answer.reasoning and not told.get("completion_tokens"):
-        raise ProviderDown(
-            f"{order.payer.label} sent an empty answer. Ask again.",
-            provider=str(order.payer.provider),
-        )
-    finish(answer, "complete", finish_reason=clean(reason)[:64], **told)
+                self._used = _told(_sum(self._order.already, event))
+                cost = self._used["cost"]
+                told = {**self._used, "cost": None if cost is None else float(cost)}
+                if not (self._flush() and self._send("usage", told)):
+                    return False
+            elif isinstance(event, Done):
+                self._reason = event.finish_reason
+                if self._pausing is not None:
+                    break
+        self._flush()
+        return False
+
+    def _text(self, event: Delta | Reasoning) -> bool:
+        kind = "delta" if isinstance(event, Delta) else "reasoning"
+        if kind != self._kind and not self._flush():
+            return False
+        self._kind = kind
+        self._pieces.append(event.text)
+        # While pausing, what came in one piece goes out in one.
+        return self._pausing is not None or self._flush()
+
+    def _flush(self) -> bool:
+        if not self._pieces:
+            return True
+        text = clean("".join(self._pieces))
+        self._pieces.clear()
+        return self._send(self._kind, {"text": text})
+
+    def _send(self, kind: str, data: dict[str, Any]) -> bool:
+        """False once somebody has ended the answer."""
+        if not self.answer.send(kind, data):
+            self._stopped = True
+            return False
+        if self.answer.size > answers.LARGEST or self.answer.count > answers.MOST_EVENTS:
+            raise ApiaryError("The answer grew too long and was ended here.")
+        return True
+
+    def leave(self, problem: BaseException | None) -> None:
+        """End it in a thread: it takes the database, and perhaps the provider's last bytes."""
+        self._problem = problem
+        threading.Thread(target=self._leave, name="apiary-answer", daemon=True).start()
+
+    def _leave(self) -> None:
+        with self._app.app_context(), _ends(self.answer, self._order):
+            self.finish()
+
+    def finish(self) -> None:
+        """Pass on what is still to come, and end the answer.
+
+        :raises ApiaryError: it broke off.
+        """
+        try:
+            if self._pausing is not None:
+                self._pausing(False)
+                self._pausing = None
+            if self._problem is not None:
+                raise self._problem
+            if not self._stopped:
+                self.step()
+        finally:
+            self._stream.close()
+        if self._stopped:
+            return
+        answer = self.answer
+        if not answer.text and not answer.reasoning and not self._used.get("completion_tokens"):
+            raise ProviderDown(
+                f"{self._order.payer.label} sent an empty answer. Ask again.",
+                provider=str(self._order.payer.provider),
+            )
+        finish(answer, "complete", finish_reason=clean(self._reason)[:64], **self._used)
 
 
 def _sum(already: Usage | None, usage: Usage) -> Usage:

@@ -69,14 +69,11 @@ class Answer:
     def pausing(self, on: bool) -> socket.socket | None:
         """Give ``Pause`` where nothing has come yet, instead of waiting.
 
+        While it is on, the socket is never closed: turn it off at the end, whatever the end.
+
         :return: the socket to wait for before going on; None when this answer can only wait.
         """
         return self._events.pausing(on)
-
-    @property
-    def more(self) -> bool:
-        """While pausing: whether to go on at once, for the socket does not show all."""
-        return self._events.more
 
     def close(self) -> None:
         """End the answer; iterating it then ends without an error. Any thread may call it."""

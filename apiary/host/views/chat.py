@@ -113,7 +113,7 @@ def stream(id: str) -> AnyResponse:
     if answer is not None and seen < elsewhere.FIRST:
         # A number beyond the last one belongs to an answer that stood here before.
         if seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen):
-            return _events(answer.follow(seen))
+            return _events(_follow(answer, seen))
     elif seen == 0 and (row := conversations.running(conversation)):
         return _events(elsewhere.follow(orders.this_app(), row.id))
     # A page that has seen a part already reads the rest from the database.
@@ -162,7 +162,7 @@ def export_json(id: str) -> Response:
 def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyResponse:
     """Begin an answer: as a stream for the page's script, to its end for a plain form."""
     if not _by_form():
-        return _events(begin().follow())
+        return _events(_follow(begin()))
     try:
         answer = begin()
     except orders.Refusal as refusal:
@@ -172,6 +172,10 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
         database.close()
         answer.wait(_PATIENCE)
     return redirect(url_for("chat.show", id=conversation.id), 303)
+
+
+def _follow(answer: Answer, after: int = 0) -> Iterator[bytes]:
+    return here().answers.relay.follow(answer, after, request.environ)
 
 
 def _events(events: Iterator[bytes]) -> Response:

@@ -71,7 +71,7 @@ def test_the_browser_keeps_no_secret(
     with page.expect_popup() as opened:
         page.click(f'{CARD} [data-action="connect"]')
     window = opened.value
-    window.wait_for_load_state()
+    window.wait_for_selector('[data-action="approve"]')
     # One flow is under way: its cookie is there, and no script can read it.
     flow = [c for c in context.cookies() if c["name"] == "apiary_flow"]
     assert len(flow) == 1 and all(cookie["httpOnly"] for cookie in context.cookies(site.url))

@@ -63,6 +63,11 @@ def test_each_person(app: Flask, what: str) -> None:
 def test_each_address_whoever_they_say_they_are(app: Flask, what: str) -> None:
     """200 guests with 200 forwarded addresses: no proxy is trusted, so they are one address."""
     path, fields, _ = TRIES[what]
+    if what == "ask":
+        # The first 150 quickly.
+        for _ in range(150):
+            rule = limits.COSTLY["chat.first"][1]
+            app.extensions["apiary.host"].limits.take(rule, "127.0.0.0/24")
 
     def as_new(n: int) -> TestResponse:
         forged = f"203.0.{n // 250}.{n % 250}"

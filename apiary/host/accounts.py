@@ -12,6 +12,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from apiary import database
 
+from . import activity
 from .tables import Account, clean, new_id
 
 NAME_LENGTH = 64
@@ -123,6 +124,7 @@ def sign_in(name: str, password: str) -> Person | None:
     row = Account.get_or_none(Account.name_key == fold(clean(name)))
     stored = row.password if row and row.password else _dummy_hash()
     good = check_password_hash(stored, password[: LONGEST_PASSWORD + 1])
+    activity.note(row.id if row else "nobody", "sign-in" if row and good else "sign-in-failed")
     return _person(row) if row and good else None
 
 

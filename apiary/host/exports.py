@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from . import allowance, branches, conversations
+from . import activity, allowance, branches, conversations
 from .accounts import Person
 from .state import here
 from .tables import Account, Conversation, Message
@@ -56,6 +56,7 @@ def everything(person: Person) -> str:
                 for connection in here().apiary.connections(owner)
             ],
             "built_in_messages_today": allowance.used(owner),
+            "activity": activity.everything(owner),
             "conversations": [
                 _conversation(conversation, rows)
                 for conversation, rows in conversations.all_of(owner)

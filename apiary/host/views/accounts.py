@@ -12,7 +12,7 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
-from .. import accounts, allowance, conversations, exports, limits, turns
+from .. import accounts, activity, allowance, conversations, exports, limits, turns
 from ..accounts import Person
 from ..state import here
 from ..tables import scrub
@@ -57,6 +57,7 @@ def sign_up() -> AnyResponse | str:
             error = refused.message
         else:
             accounts.enter(found)
+            activity.note(found.id, "sign-up")
             flash(f"Welcome, {found.name}. All that you did as a guest is still here.", "notice")
             return _onward(form.next.data)
     return _page("sign_up", form, error)
@@ -89,6 +90,7 @@ def password() -> AnyResponse | str:
         return _account(found, form, "Fill in both fields.", 400)
     here().limits.take(limits.SIGN_IN_NAME, f"password:{found.id}")
     if not accounts.verify(found, form.password.data or ""):
+        activity.note(found.id, "password-failed")
         return _account(found, form, "This is not your current password.", 400)
     try:
         renewed = accounts.change_password(found, form.new_password.data or "")
@@ -96,6 +98,7 @@ def password() -> AnyResponse | str:
         return _account(found, form, refused.message, 400)
     _send_readers_away(renewed)
     accounts.enter(renewed)
+    activity.note(found.id, "password")
     flash("Your password is changed. All other sessions are signed out.", "notice")
     return redirect(url_for("accounts.account"), 303)
 
@@ -106,6 +109,7 @@ def sign_out_everywhere() -> AnyResponse:
     if not isinstance(found, Person):
         return found
     accounts.end_sessions(found)
+    activity.note(found.id, "sign-out-everywhere")
     _send_readers_away(found)
     return _gone("You are signed out everywhere.")
 
@@ -134,6 +138,7 @@ def export() -> AnyResponse:
     found = person()
     if found is None:
         return unauthorized()
+    activity.note(found.id, "export")
     return exports.attachment(exports.everything(found), "application/json", "apiary-export.json")
 
 
@@ -169,6 +174,7 @@ def _account(
         form=form,
         plain=PlainForm(formdata=None),
         error=error,
+        happened=activity.shown(found.id),
         connections=here().apiary.connections(found.id),
         labels={provider.name: provider.label for provider in here().apiary.providers()},
     )

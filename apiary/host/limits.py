@@ -23,15 +23,21 @@ SIGN_IN_ADDRESS = Rule("sign-in-address", 200, 300)
 SIGN_UP_ADDRESS = Rule("sign-up-address", 60, 3600)
 GUEST_ADDRESS = Rule("guest-address", 600, 3600)
 
+_KEY = (Rule("key", 10, 60), Rule("key-address", 60, 60))
+_MESSAGE = (Rule("message", 30, 60), Rule("message-address", 180, 60))
 #: What costs a provider's or this site's time: how often each person may, and each address.
 COSTLY = {
     "apiary.connect": (Rule("connect", 10, 60), Rule("connect-address", 30, 60)),
-    "apiary.save_key": (Rule("key", 10, 60), Rule("key-address", 60, 60)),
-    "apiary.check": (Rule("key", 10, 60), Rule("key-address", 60, 60)),
+    # It makes a row for an attempt that it overtakes.
+    "apiary.cancel": (Rule("cancel", 30, 60), Rule("cancel-address", 120, 60)),
+    "apiary.save_key": _KEY,
+    "apiary.check": _KEY,
     "chat.create": (Rule("conversation", 60, 60), Rule("conversation-address", 300, 60)),
-    "chat.first": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
-    "chat.ask": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
-    "chat.retry": (Rule("message", 30, 60), Rule("message-address", 180, 60)),
+    "chat.first": _MESSAGE,
+    "chat.ask": _MESSAGE,
+    "chat.retry": _MESSAGE,
+    "chat.go_on": _MESSAGE,
+    "imports.take_in": (Rule("import", 10, 60), Rule("import-address", 30, 60)),
 }
 
 

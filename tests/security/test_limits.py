@@ -22,6 +22,16 @@ TRIES: dict[str, tuple[str, dict[str, str], int]] = {
     "create": ("/c", {}, 60),
 }
 
+#: What has limits of its own, and what only changes a few values of one's own rows.
+OTHERWISE = {
+    "accounts.sign_in", "accounts.sign_up", "accounts.password", "accounts.delete",
+    "accounts.sign_out", "accounts.sign_out_everywhere",
+    "apiary.disconnect", "apiary.replace", "apiary.paste_code",
+    "chat.delete", "chat.path", "chat.rename", "chat.stop",
+    "shelf.pin", "shelf.unpin", "shelf.restore",
+    "instructions.keep", "instructions.keep_default",
+}  # fmt: skip
+
 
 @pytest.fixture
 def app(make_host: MakeHost) -> Flask:
@@ -47,6 +57,24 @@ def refused(answer: TestResponse) -> bool:
 def until_refused(try_it: Callable[[int], TestResponse], most: int) -> int:
     """How many tries there were before the first refusal."""
     return next((n for n in range(most + 1) if refused(try_it(n))), most + 1)
+
+
+def test_no_twin_is_forgotten(app: Flask) -> None:
+    """Whatever changes something was thought of, also where two routes do the same."""
+    changing = {
+        rule.endpoint for rule in app.url_map.iter_rules() if "POST" in (rule.methods or set())
+    }
+    assert changing - OTHERWISE == set(limits.COSTLY)
+
+
+def test_cancelling_what_never_began(app: Flask) -> None:
+    browser = Browser(app)
+
+    def cancel(n: int) -> TestResponse:
+        return one(browser, f"/settings/openrouter/flows/attempt-of-nobody-{n}/cancel", {})
+
+    assert until_refused(cancel, 100) == 30
+    assert rows(app, StoredFlow) == 30
 
 
 @pytest.mark.parametrize("what", TRIES)

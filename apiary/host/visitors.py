@@ -14,7 +14,7 @@ from .accounts import Person
 from .problems import problem, wants_json
 from .state import here
 
-_DOORS = frozenset({"accounts.sign_in", "accounts.sign_up", "accounts.sign_out"})
+_DOORS = frozenset({"accounts.sign_in", "accounts.sign_up", "accounts.sign_out", "operator.show"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Where a door may lead to afterwards. Names, not addresses: there is nothing to forge.
 NEXT = {"chat": "chat.home", "settings": "apiary.index", "account": "accounts.account"}

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from . import accounts, chat, health, imports, search, shelf
+from . import accounts, chat, health, imports, operator, search, shelf
 
 
 def register(app: Flask) -> None:
     """Mount all pages."""
-    for module in (health, accounts, chat, imports, search, shelf):
+    for module in (health, accounts, chat, imports, operator, search, shelf):
         app.register_blueprint(module.blueprint)

@@ -30,5 +30,10 @@ class DeleteForm(FlaskForm):  # type: ignore[misc]
     sure = BooleanField("Yes, delete everything")
 
 
+class OperatorForm(FlaskForm):  # type: ignore[misc]
+    token = PasswordField("Operator's token")
+    dial = BooleanField("Also ask each provider whether it answers")
+
+
 class PlainForm(FlaskForm):  # type: ignore[misc]
     """A button and its token."""

@@ -44,6 +44,7 @@ def everything(person: Person) -> str:
                 "id": owner,
                 "name": person.name,
                 "created": _time(account.created) if account else None,
+                "instructions": (account.instructions if account else None) or "",
             },
             "connections": [
                 {
@@ -78,6 +79,7 @@ def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, 
         "title": conversation.title,
         "created": _time(conversation.created),
         "updated": _time(conversation.updated),
+        "instructions": conversation.instructions,
         "messages": [_message(row, above) for row in shown],
     }
     if conversation.pinned:

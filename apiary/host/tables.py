@@ -53,6 +53,7 @@ class Account(Table):
     name_key = peewee.CharField(max_length=255, null=True, unique=True)
     password = peewee.CharField(max_length=255, null=True)
     epoch = peewee.IntegerField(default=0)
+    instructions = peewee.TextField(null=True)
     created = peewee.DoubleField(default=time.time)
 
 
@@ -60,6 +61,7 @@ class Conversation(Table):
     """``provider`` and ``model`` are those of the last question, None before the first.
 
     ``head`` is the last message of the path that is shown; None stands for the newest one.
+    ``instructions`` None stands for the owner's default.
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
@@ -68,6 +70,7 @@ class Conversation(Table):
     provider = peewee.CharField(max_length=64, null=True)
     model = peewee.CharField(max_length=255, null=True)
     head = peewee.CharField(max_length=64, null=True)
+    instructions = peewee.TextField(null=True)
     created = peewee.DoubleField(default=time.time)
     updated = peewee.DoubleField(default=time.time)
     pinned = peewee.DoubleField(null=True)

@@ -9,7 +9,7 @@ import peewee
 
 from apiary import Usage, database
 
-from . import branches, conversations, orders, writer
+from . import branches, conversations, instructions, orders, writer
 from .answers import Answer
 from .orders import Payment, Refusal, Wish
 from .state import here
@@ -116,7 +116,7 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
 
         payment = orders.pay(owner, conversation, wish, write)
         answer.stored = True
-        order = _order(payment, shown, wish)
+        order = _order(payment, conversation, shown, wish)
         order.messages.append({"role": "user", "content": GO_ON})
         orders.start(answer, replace(order, already=_used(row)))
         return answer
@@ -205,15 +205,19 @@ def _begin(
 
     payment = orders.pay(answer.owner, conversation, wish, write)
     answer.stored = True
-    orders.start(answer, _order(payment, shown, wish))
+    orders.start(answer, _order(payment, conversation, shown, wish))
     return answer
 
 
-def _order(payment: Payment, shown: Sequence[Message], wish: Wish) -> writer.Order:
+def _order(
+    payment: Payment, conversation: Conversation, shown: Sequence[Message], wish: Wish
+) -> writer.Order:
+    told = instructions.of(conversation.owner, conversation)
+    first = [{"role": "system", "content": told}] if told.strip() else []
     return writer.Order(
         payer=payment.payer,
         model=payment.model,
-        messages=conversations.history(shown),
+        messages=first + conversations.history(shown),
         max_tokens=wish.max_tokens,
         day=payment.day,
     )

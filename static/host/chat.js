@@ -6,6 +6,7 @@ import { composer } from "./composer.js";
 import { copy } from "./copy.js";
 import { dressAll } from "./dress.js";
 import { newId, store } from "./http.js";
+import { instructions } from "./instructions.js";
 import { connectPanel } from "./panel.js";
 import { payerLine } from "./payer.js";
 import { picker } from "./picker.js";
@@ -36,6 +37,7 @@ const can = {
   /** @param wish {free, image: what to show; then: what to do with the choice} */
   pickModel: (wish = {}) => openPicker(wish.then ?? (() => chat.retry()), wish),
   showFiles: () => {},
+  begun: (base) => told.begun(base),
   showPanel: (action) => {
     scroll.release();
     panel.show(action === "reconnect" ? "Connect again to go on." : "Connect a provider to go on.", chat.waiting);
@@ -65,6 +67,8 @@ function pick(chosen) {
 }
 
 const chat = talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice });
+
+const told = instructions(() => chat, say);
 
 // -- connecting in the middle of it all
 

@@ -143,6 +143,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     list.add(base, text ? titleOf(text) : "New chat");
     box.setConversation(base, true);
     store.set(`model:${base}`, store.get("model:new"));
+    await can.begun(base);
     return true;
   }
 

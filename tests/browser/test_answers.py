@@ -113,9 +113,9 @@ def test_regenerate_with_another_model(chat: Page) -> None:
     chat.click(".reasoning summary")
     expect(chat.locator(".reasoning .text")).to_contain_text("A short answer")
     chat.locator(".answer").get_by_label("Version before").click()
-    expect(chat.locator(".answer .prose")).to_have_text("hello")
+    expect(chat.locator(".answer .prose.dressed")).to_have_text("hello")
     chat.click('[data-action="regenerate"]')
-    expect(chat.locator(".answer .at")).to_have_text("3 / 3")
+    expect(chat.locator(".answer:visible .at")).to_have_text("3 / 3")
 
 
 def test_the_credit_pays_for_a_shorter_answer(chat: Page) -> None:
@@ -127,7 +127,7 @@ def test_the_credit_pays_for_a_shorter_answer(chat: Page) -> None:
     chat.reload()
     unlisted(chat, "sandbox/error-402-afford")
     trouble.get_by_role("button", name="Ask for a shorter answer").click()
-    expect(chat.locator(".answer .prose")).to_contain_text("hello")
+    expect(chat.locator(".answer:visible .prose")).to_contain_text("hello")
     expect(chat.locator(".trouble:visible")).to_have_count(0)
     expect(chat.locator(".answer")).to_have_count(1)
 
@@ -212,3 +212,33 @@ def test_a_reload_before_the_question_is_sent(chat: Page) -> None:
     expect(chat.locator("#text")).to_have_value("do not lose me")
     chat.click("#send")
     expect(chat.locator(".prose")).to_have_text("do not lose me")
+
+
+def test_instructions_for_a_conversation_and_by_default(chat: Page, site: Site) -> None:
+    def told() -> list[str]:
+        messages = site.sandbox.state.journal.chats()[-1].body["messages"]
+        return [m["content"] for m in messages if m["role"] == "system"]
+
+    opener = chat.locator("#instructions-open")
+    opener.click()
+    chat.get_by_label("My default").last.fill("Be kind.")
+    chat.get_by_label("Only these").check()
+    chat.get_by_label("Instructions for this conversation").fill("Be brief.")
+    chat.locator("#instructions").get_by_role("button", name="Save").click()
+    expect(opener).to_have_attribute("aria-label", "Instructions, set")
+    chat.reload()
+    say(chat, "hello")
+    quiet(chat)
+    assert told() == ["Be brief."]
+    chat.reload()
+    opener.click()
+    chat.locator("#instructions").get_by_text("My default").first.click()
+    chat.locator("#instructions").get_by_role("button", name="Cancel").click()
+    opener.click()
+    expect(chat.get_by_label("Instructions for this conversation")).to_have_value("Be brief.")
+    chat.locator('[name="use"][value="default"]').check()
+    chat.locator("#instructions").get_by_role("button", name="Save").click()
+    expect(chat.locator("#instructions")).to_be_hidden()
+    say(chat, "hello again")
+    quiet(chat)
+    assert told() == ["Be kind."]

@@ -18,7 +18,18 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import branches, conversations, elsewhere, exports, orders, payers, repeats, shelf, turns
+from .. import (
+    branches,
+    conversations,
+    elsewhere,
+    exports,
+    instructions,
+    orders,
+    payers,
+    repeats,
+    shelf,
+    turns,
+)
 from ..answers import Answer
 from ..problems import wants_json
 from ..state import here
@@ -212,6 +223,7 @@ def _page(conversation: Conversation | None) -> str:
         conversation=conversation,
         messages=rows,
         versions=branches.versions(stored),
+        default_instructions=instructions.default(mine),
         payer=payer,
         waiting=conversations.is_waiting(rows),
         running=bool(rows) and rows[-1].state == "streaming",

@@ -68,6 +68,19 @@ def provider_of(fields: Mapping[str, Any]) -> str | None:
     return _word(fields, "provider", _PROVIDER)
 
 
+def text_or_none(name: str, longest: int) -> str | None:
+    """A text that may be empty, or missing."""
+    text = _fields().get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        abort(400, f"The {name} is no text.")
+    text = text.replace("\r\n", "\n")
+    if len(text) > longest:
+        abort(400, f"This is longer than {longest:,} characters. Make it shorter.")
+    return text
+
+
 def title() -> str:
     """A new title for a conversation."""
     text = _fields().get("title")

@@ -1,0 +1,89 @@
+// The dialog for what the model is told first, and the mark that says that there is something.
+
+import { OFFLINE, post, problem, store } from "./http.js";
+
+/** @param chat () => the talk, for its address; @param say announces a sentence */
+export function instructions(chat, say) {
+  const dialog = document.getElementById("instructions");
+  const opener = document.getElementById("instructions-open");
+  const { own, default: usual } = dialog.querySelector("form").elements;
+  const use = dialog.querySelector("form").elements.use;
+  const trouble = dialog.querySelector(".error");
+  let kept = read();
+
+  // What was written for a conversation that has not begun waits for its first message.
+  const early = chat().base ? null : store.get("instructions:new");
+  if (early !== null) write({ ...kept, own: early });
+  mark();
+
+  function read() {
+    return { own: use.value === "own" ? own.value : null, usual: usual.value };
+  }
+
+  function write(values) {
+    use.value = values.own === null ? "default" : "own";
+    own.value = values.own ?? "";
+    usual.value = values.usual;
+    own.hidden = use.value !== "own";
+  }
+
+  function mark() {
+    const now = read();
+    const set = Boolean((now.own ?? now.usual).trim());
+    opener.toggleAttribute("data-set", set);
+    opener.setAttribute("aria-label", set ? "Instructions, set" : "Instructions");
+    own.hidden = use.value !== "own";
+  }
+
+  opener.addEventListener("click", () => {
+    kept = read();
+    trouble.hidden = true;
+    dialog.showModal();
+  });
+  dialog.addEventListener("change", (event) => {
+    if (event.target.name !== "use") return;
+    own.hidden = use.value !== "own";
+    if (!own.hidden) own.focus();
+  });
+  dialog.addEventListener("cancel", () => write(kept));
+  dialog.querySelector('[data-action="cancel"]').addEventListener("click", () => {
+    write(kept);
+    dialog.close();
+  });
+  dialog.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const now = read();
+    let failed = null;
+    if (now.usual !== kept.usual) failed = await save(dialog.dataset.url, now.usual);
+    if (!failed && chat().base) {
+      if (now.own !== kept.own) failed = await save(`${chat().base}/instructions`, now.own);
+    } else if (!failed) store.set("instructions:new", now.own);
+    trouble.hidden = !failed;
+    trouble.textContent = failed ?? "";
+    if (failed) return;
+    mark();
+    dialog.close();
+    say("Instructions saved. They hold from the next message.");
+  });
+
+  return {
+    /** The conversation has begun: it gets what was written for it. @returns whether all is well */
+    async begun(base) {
+      const text = store.get("instructions:new");
+      if (text === null) return true;
+      const failed = await save(`${base}/instructions`, text);
+      if (!failed) store.set("instructions:new", null);
+      return !failed;
+    },
+  };
+}
+
+/** @returns null, or a sentence on what went wrong */
+async function save(url, text) {
+  try {
+    const response = await post(url, { text });
+    return response.ok ? null : (await problem(response)).message;
+  } catch {
+    return OFFLINE.message.split(".")[0] + ".";
+  }
+}

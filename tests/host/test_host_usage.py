@@ -77,6 +77,7 @@ def test_nothing_yet(browser):
 def test_by_day_model_and_provider(mine):
     browser, owner = mine
     answered(
+        browser,
         owner,
         {},
         {"model": "b/two", "cost": Decimal("1.5")},
@@ -97,7 +98,10 @@ def test_by_day_model_and_provider(mine):
 def test_what_is_unknown_is_said(mine):
     browser, owner = mine
     answered(
-        owner, {"cost": None}, {"cost": None, "prompt_tokens": None, "completion_tokens": None}
+        browser,
+        owner,
+        {"cost": None},
+        {"cost": None, "prompt_tokens": None, "completion_tokens": None},
     )
     said = shown(browser)
     assert "Spent unknown" in said and "$0" not in said

@@ -341,7 +341,8 @@ class _Transport(httpx.HTTPTransport):
         self._pool = httpcore.ConnectionPool(
             ssl_context=tls,
             network_backend=backend,
-            max_connections=1000,
+            # One for each running answer, and some for lists and checks.
+            max_connections=2200,
             max_keepalive_connections=100,
             keepalive_expiry=30.0,
         )

@@ -11,6 +11,7 @@ import errno
 import http.client
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ FLAGS = ROOT / "flags.env"
 _START_SECONDS = 60
 _END_SECONDS = 12
 _PR_SET_PDEATHSIG = 1
+_HOST = "apiary.host.gunicorn.Worker"
 
 
 class Stop(Exception):
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run() -> NoReturn:
-    """The app for real: the settings of the environment and of flags.env, one server process."""
+    """The app for real: the settings of the environment and of flags.env."""
     port = _port("PORT", 3000)
     own = f"http://localhost:{port}"
     environ = dict(os.environ)
@@ -64,7 +66,8 @@ def run() -> NoReturn:
     _upgrade(environ)
     where = f"{public.rstrip('/')} (listens on {own})" if public else own
     print(f"Apiary starts on {where}. Ctrl-C ends it.", flush=True)
-    command = _server("wsgi:app", binds)
+    _files()
+    command = _server("wsgi:app", binds, _HOST, _workers(environ))
     os.execve(command[0], command, environ)
 
 
@@ -92,7 +95,7 @@ def demo() -> None:
         _upgrade(environ)
         sandbox = Child("sandbox", _server("apiary.sandbox:create_app()", sandbox_binds), plain)
         stack.callback(sandbox.end)
-        app = Child("app", _server("wsgi:app", binds), environ)
+        app = Child("app", _server("wsgi:app", binds, _HOST), environ)
         stack.callback(app.end)
         _wait((sandbox, sandbox_port, "/api/v1/models"), (app, port, "/healthz"))
         print(f"\n  Apiary is ready: http://localhost:{port}\n", flush=True)
@@ -177,8 +180,32 @@ def _signals() -> Iterator[None]:
     yield
 
 
-def _server(app: str, binds: Sequence[str]) -> list[str]:
-    """gunicorn with one process and many threads, because an answer streams for minutes."""
+def _workers(environ: dict[str, str]) -> int:
+    """How many processes: as many as cores where they can share answers and limits, else one.
+
+    SQLite takes one writer at a time, and without Redis each process would count for itself.
+    """
+    wanted = environ.get("WEB_CONCURRENCY")
+    if wanted:
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", wanted):
+            raise Stop(f"WEB_CONCURRENCY is {wanted!r}. It must be a number of processes.")
+        return int(wanted)
+    settings = _flags() | environ
+    database = settings.get("APIARY_DATABASE_URL") or ""
+    shared = database.startswith("postgres") and settings.get("APIARY_REDIS_URL")
+    return max(1, min(16, len(os.sched_getaffinity(0)))) if shared else 1
+
+
+def _files() -> None:
+    """Let this process have as many connections as the system allows; the usual 1,024 are 500
+    answers."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _server(app: str, binds: Sequence[str], worker: str = "gthread", workers: int = 1) -> list[str]:
+    """gunicorn with many threads, which are made when needed: one that sleeps for each reader."""
     command = [sys.executable, "-m", "gunicorn", app]
     for bind in binds:
         command += ["--bind", bind]
@@ -186,11 +213,13 @@ def _server(app: str, binds: Sequence[str]) -> list[str]:
     # hangs; threads that stream do not count.
     return [
         *command,
-        "--worker-class=gthread",
-        "--workers=1",
-        "--threads=100",
+        f"--worker-class={worker}",
+        f"--workers={workers}",
+        "--threads=2100",
+        "--worker-connections=6000",
         "--keep-alive=75",
-        "--graceful-timeout=10",
+        # Ten seconds for running answers, three to save those that are broken off then.
+        "--graceful-timeout=13",
         "--log-level=warning",
         "--no-control-socket",
     ]

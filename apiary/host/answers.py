@@ -16,10 +16,12 @@ KEPT = 60.0
 LONGEST = 15 * 60.0
 LARGEST = 2 * 1024 * 1024
 MOST_EVENTS = 300_000
-#: Readers of one answer, running answers of one owner and of all.
+#: Readers of one answer, running answers of one owner, and of all in one process. An answer of
+#: usual length takes a tenth of a megabyte with its reader, so 2,000 fit into 300; one of the
+#: greatest length takes five, and few are.
 MOST_READERS = 4
 MOST_PER_OWNER = 3
-MOST = 200
+MOST = 2000
 
 
 class Closable(Protocol):

@@ -43,7 +43,7 @@ class Keeper:
         with self._lock:
             if self._thread is None:
                 self._app = app
-                atexit.register(self._leave)
+                atexit.register(self.leave)
                 self._thread = threading.Thread(
                     target=self._run, args=(app,), name="apiary-keeper", daemon=True
                 )
@@ -57,7 +57,7 @@ class Keeper:
                 running = self._answers.all_running()
                 if not running:
                     self._thread = self._app = None
-                    atexit.unregister(self._leave)
+                    atexit.unregister(self.leave)
                     return
             began = time.monotonic()
             with app.app_context():
@@ -75,7 +75,7 @@ class Keeper:
                 answer.signed = now
                 writer.save(answer)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Break off what still runs when the process ends in good order."""
         app = self._app
         if app is None:

@@ -1,0 +1,118 @@
+"""Apps in processes of their own, and people who talk to them."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def app(folder: Path, upstream: str, port: int | None = None, grace: int = 5, **settings: str):
+    """The production server; gives the process and its address."""
+    port = port or free_port()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("APIARY_", "OPENROUTER"))}
+    environ = clean | {
+        "PYTHONPATH": str(ROOT),
+        "APIARY_INSTANCE_PATH": str(folder / "instance"),
+        "APIARY_OPENROUTER_URL": upstream,
+        "OPENROUTER_OAUTH": "0",
+        **settings,
+    }
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-b", f"127.0.0.1:{port}"]
+    command += ["--worker-class=apiary.host.gunicorn.Worker", "--threads=64"]
+    command += [f"--graceful-timeout={grace}", "--no-control-socket"]
+    with (folder / f"log{port}").open("ab") as log:
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None and time.monotonic() < end, (
+                    folder / f"log{port}"
+                ).read_text()
+                time.sleep(0.05)
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, 9)
+        server.wait()
+
+
+def workers(server: subprocess.Popen) -> list[int]:
+    """The processes that a gunicorn started."""
+    text = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+class Person:
+    """A guest, whose cookies are good at every process."""
+
+    def __init__(self, base: str, key: str) -> None:
+        self.http = httpx.Client(timeout=30)
+        page = self.http.get(f"{base}/sign-in").text
+        found = re.search(r'name="csrf-token" content="([^"]+)"', page)
+        assert found, page
+        self.headers = {"X-CSRFToken": found[1], "Accept": "text/event-stream"}
+        saved = self.post(f"{base}/settings/openrouter/key", data={"api_key": key})
+        assert saved.status_code in (200, 303), saved.text
+        self.talk = f"/c/{self.post(f'{base}/c', json={}).json()['id']}"
+
+    def close(self) -> None:
+        self.http.close()
+
+    def post(self, url: str, **more) -> httpx.Response:
+        return self.http.post(url, headers=self.headers, **more)
+
+    @contextmanager
+    def ask(self, base: str, model: str = "sandbox/slow", text: str = "count"):
+        """Ask; gives the running response."""
+        body = {"text": text, "model": model}
+        url = f"{base}{self.talk}/messages"
+        with self.http.stream("POST", url, json=body, headers=self.headers) as response:
+            assert response.status_code == 200, response.read()
+            yield events(response)
+
+    @contextmanager
+    def follow(self, base: str, after: int = 0):
+        headers = self.headers | ({"Last-Event-ID": str(after)} if after else {})
+        with self.http.stream("GET", f"{base}{self.talk}/stream", headers=headers) as response:
+            yield response.status_code, events(response)
+
+    def messages(self, base: str) -> list[dict]:
+        return self.http.get(f"{base}{self.talk}/export.json").json()["messages"]
+
+
+def events(response: httpx.Response):
+    """(number, kind, data) as they come."""
+    found: dict[str, str] = {}
+    for line in response.iter_lines():
+        if not line and "data" in found:
+            yield int(found["id"]), found["event"], json.loads(found["data"])
+            found = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            found[name] = value
+
+
+def text_of(found) -> str:
+    return "".join(data["text"] for _, kind, data in found if kind == "delta")

@@ -26,7 +26,7 @@ LARGEST_BODY = 2 * 1024 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _YEAR = 365 * 24 * 3600
-STATIC_ENDPOINTS = frozenset({"static", "vendor", "apiary.static"})
+STATIC_ENDPOINTS = frozenset({"static", "vendor", "apiary.static", "manifest.index"})
 #: Asked by machines: no session, no visitor, under whatever name the machine has.
 HEALTH = frozenset({"health.healthz", "health.readyz", "health.metrics"})
 

@@ -8,8 +8,18 @@ export const OFFLINE = {
   action: "retry",
 };
 
+/** A fetch that says so where there is no answer at all; offline.js listens. */
+async function reach(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name !== "AbortError") dispatchEvent(new Event("apiary:unreachable"));
+    throw error;
+  }
+}
+
 export function post(url, body = {}, options = {}) {
-  return fetch(url, {
+  return reach(url, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRFToken": token(), Accept: "application/json, text/event-stream" },
     body: JSON.stringify(body),
@@ -19,7 +29,7 @@ export function post(url, body = {}, options = {}) {
 }
 
 export async function getJson(url, options = {}) {
-  const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
+  const response = await reach(url, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
   if (!response.ok) throw await problem(response);
   return response.json();
 }

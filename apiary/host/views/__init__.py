@@ -2,10 +2,34 @@
 
 from flask import Flask
 
-from . import accounts, chat, health, imports, instructions, operator, search, shelf, usage
+from . import (
+    accounts,
+    attachments,
+    chat,
+    health,
+    imports,
+    instructions,
+    manifest,
+    operator,
+    search,
+    shelf,
+    usage,
+)
 
 
 def register(app: Flask) -> None:
     """Mount all pages."""
-    for module in (health, accounts, chat, imports, instructions, operator, search, shelf, usage):
+    for module in (
+        health,
+        accounts,
+        attachments,
+        chat,
+        imports,
+        instructions,
+        operator,
+        manifest,
+        search,
+        shelf,
+        usage,
+    ):
         app.register_blueprint(module.blueprint)

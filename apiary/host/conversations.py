@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import branches
-from .tables import Conversation, Message, Spent, clean
+from .tables import Attachment, Conversation, Message, Spent, clean
 
 TITLE_LENGTH = 60
 LISTED = 500
@@ -126,10 +126,14 @@ def break_off(row: Message) -> None:
     row.finished = row.saved
 
 
-def history(rows: Sequence[Message]) -> list[dict[str, Any]]:
+def history(
+    rows: Sequence[Message], content: Callable[[Message], Any] | None = None
+) -> list[dict[str, Any]]:
     """What a provider is told: questions and answers, bounded to the last 200,000 characters.
 
     Answers without text are left out. The last question is always in.
+
+    :param content: makes the content of a message that has more than text.
     """
     kept: list[dict[str, Any]] = []
     left = _HISTORY_CHARACTERS
@@ -139,7 +143,7 @@ def history(rows: Sequence[Message]) -> list[dict[str, Any]]:
         left -= len(row.text)
         if left < 0 and kept:
             break
-        kept.append({"role": row.role, "content": row.text})
+        kept.append({"role": row.role, "content": content(row) if content else row.text})
     kept.reverse()
     # Providers want a question first.
     while len(kept) > 1 and kept[0]["role"] != "user":
@@ -162,18 +166,21 @@ def rename(conversation: Conversation, title: str) -> None:
 
 def delete(conversation: Conversation) -> None:
     Message.delete().where(Message.conversation == conversation.id).execute()
+    Attachment.delete().where(Attachment.conversation == conversation.id).execute()
     Conversation.delete().where(Conversation.id == conversation.id).execute()
 
 
 def delete_all(owner: str) -> None:
     mine = Conversation.select(Conversation.id).where(Conversation.owner == owner)
     Message.delete().where(Message.conversation.in_(mine)).execute()
+    Attachment.delete().where(Attachment.owner == owner).execute()
     Conversation.delete().where(Conversation.owner == owner).execute()
     Spent.delete().where(Spent.owner == owner).execute()
 
 
 def move(owner: str, heir: str) -> None:
     """Give all conversations of an owner to another one."""
+    Attachment.update(owner=heir).where(Attachment.owner == owner).execute()
     Conversation.update(owner=heir).where(Conversation.owner == owner).execute()
     Spent.update(owner=heir).where(Spent.owner == owner).execute()
 

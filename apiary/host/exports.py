@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Response
 
-from . import activity, allowance, branches, conversations
+from . import activity, allowance, attachments, branches, conversations
 from .accounts import Person
 from .state import here
-from .tables import Account, Conversation, Message
+from .tables import Account, Attachment, Conversation, Message
 
 
 def attachment(text: str, mimetype: str, name: str) -> Response:
@@ -74,21 +74,24 @@ def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, 
     above = branches.parents(rows)
     shown = branches.path(rows, conversation.head)
     ids = {row.id for row in shown}
+    files = attachments.of(rows)
     found: dict[str, Any] = {
         "id": conversation.id,
         "title": conversation.title,
         "created": _time(conversation.created),
         "updated": _time(conversation.updated),
         "instructions": conversation.instructions,
-        "messages": [_message(row, above) for row in shown],
+        "messages": [_message(row, above, files) for row in shown],
     }
     if conversation.pinned:
         found["pinned"] = True
-    others = [_message(row, above) for row in rows if row.id not in ids]
+    others = [_message(row, above, files) for row in rows if row.id not in ids]
     return found | ({"other_branches": others} if others else {})
 
 
-def _message(row: Message, above: dict[str, str]) -> dict[str, Any]:
+def _message(
+    row: Message, above: dict[str, str], files: dict[str, list[Attachment]]
+) -> dict[str, Any]:
     found: dict[str, Any] = {"id": row.id, "parent": above[row.id] or None}
     found |= {"role": row.role, "text": row.text, "state": row.state}
     for name in ("reasoning", "provider", "model", "prompt_tokens", "completion_tokens"):
@@ -96,6 +99,11 @@ def _message(row: Message, above: dict[str, str]) -> dict[str, Any]:
             found[name] = getattr(row, name)
     if row.cost is not None:
         found["cost_usd"] = float(row.cost)
+    if row.id in files:
+        found["attachments"] = [
+            {"name": file.name, "type": file.mime, "size": file.size, "id": file.id}
+            for file in files[row.id]
+        ]
     if row.continued:
         found["continued"] = row.continued
     if row.error_message:

@@ -27,6 +27,7 @@ _STATUS = {
     "provider_down": 502,
     "nothing_to_answer": 400,
     "no_message": 404,
+    "no_file": 404,
 }
 
 

@@ -90,7 +90,8 @@ class Message(Table):
     USD, None where the provider does not tell. ``position`` counts all messages of a
     conversation in the order of their making; what follows what is said by ``parent``
     (:mod:`.branches`). ``affordable`` is how many tokens of an answer the credit would have
-    paid for, ``continued`` how often the answer went on after it was cut.
+    paid for, ``continued`` how often the answer went on after it was cut. ``attachments`` are
+    the ids of files, with spaces between them: an edited question has the same ones.
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
@@ -99,6 +100,7 @@ class Message(Table):
     parent = peewee.CharField(max_length=64, null=True)
     role = peewee.CharField(max_length=16)
     text = peewee.TextField(default="")
+    attachments = peewee.TextField(null=True)
     reasoning = peewee.TextField(default="")
     state = peewee.CharField(max_length=16)
     provider = peewee.CharField(max_length=64, null=True)
@@ -135,6 +137,20 @@ class Spent(Table):
 
     class Meta:
         primary_key = False
+
+
+class Attachment(Table):
+    """An image or a text file. It belongs to no conversation until it is sent."""
+
+    id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
+    owner = peewee.CharField(max_length=255, index=True)
+    conversation = peewee.ForeignKeyField(Conversation, null=True, on_delete="CASCADE")
+    kind = peewee.CharField(max_length=16)
+    name = peewee.CharField(max_length=255)
+    mime = peewee.CharField(max_length=64)
+    size = peewee.IntegerField()
+    data = peewee.BlobField()
+    created = peewee.DoubleField(default=time.time)
 
 
 class Allowance(Table):

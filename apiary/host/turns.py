@@ -9,7 +9,7 @@ import peewee
 
 from apiary import Usage, database
 
-from . import branches, conversations, instructions, orders, writer
+from . import attachments, branches, conversations, instructions, orders, writer
 from .answers import Answer
 from .orders import Payment, Refusal, Wish
 from .state import here
@@ -35,6 +35,7 @@ class Draft:
     id: str | None = None
     edit: str | None = None
     parent: str | None = None
+    attachments: tuple[str, ...] = ()
 
 
 def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Answer:
@@ -55,13 +56,14 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
             role="user",
             text=clean(draft.text),
             state="waiting",
+            attachments=attachments.claim(owner, conversation, draft.attachments),
         )
         if not conversation.title:
             conversation.title = conversations.title_of(question.text)
         try:
             return _begin(answer, conversation, [*before, question], wish, None)
         except Refusal as refusal:
-            if refusal.code != "busy":
+            if refusal.code not in ("busy", "text_only"):
                 _keep_waiting(conversation, question)
             raise
     except BaseException:
@@ -201,6 +203,10 @@ def _begin(
     question = shown[-1]
 
     def write(payment: Payment) -> None:
+        files = attachments.of([question]).get(question.id, ())
+        images = any(file.kind == "image" for file in files)
+        if images and not attachments.sees(answer.owner, payment):
+            raise attachments.blind(payment.model)
         _write(answer, conversation, question, payment, rows)
 
     payment = orders.pay(answer.owner, conversation, wish, write)
@@ -213,11 +219,14 @@ def _order(
     payment: Payment, conversation: Conversation, shown: Sequence[Message], wish: Wish
 ) -> writer.Order:
     told = instructions.of(conversation.owner, conversation)
+    files = attachments.of(shown)
+    seen = not files or attachments.sees(conversation.owner, payment)
+    parts = attachments.Parts(files, images=seen)
     first = [{"role": "system", "content": told}] if told.strip() else []
     return writer.Order(
         payer=payment.payer,
         model=payment.model,
-        messages=first + conversations.history(shown),
+        messages=first + conversations.history(shown, parts.content),
         max_tokens=wish.max_tokens,
         day=payment.day,
     )

@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from apiary import database
 
 from .. import (
+    attachments,
     branches,
     conversations,
     elsewhere,
@@ -223,6 +224,7 @@ def _page(conversation: Conversation | None) -> str:
         conversation=conversation,
         messages=rows,
         versions=branches.versions(stored),
+        files=attachments.of(rows),
         default_instructions=instructions.default(mine),
         payer=payer,
         waiting=conversations.is_waiting(rows),

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import abort, request
 
+from ..attachments import MOST
 from ..orders import Wish
 from ..turns import Draft
 
@@ -25,7 +26,17 @@ def draft() -> Draft:
         id=_word(fields, "id", _NEW_ID),
         edit=_word(fields, "edit", _ID),
         parent=_word(fields, "parent", _ID),
+        attachments=_attachments(fields.get("attachments")),
     )
+
+
+def _attachments(ids: Any) -> tuple[str, ...]:
+    if ids is None or ids == "":
+        return ()
+    if not isinstance(ids, list) or len(ids) > MOST:
+        abort(400, f"A message takes at most {MOST} files.")
+    words = [_word({"file": one}, "file", _ID) for one in ids]
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def message_id() -> str | None:

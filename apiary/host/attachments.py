@@ -1,0 +1,204 @@
+"""Images and text files that go with a message: what is taken, kept, and sent to a model."""
+
+import base64
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import peewee
+
+from apiary import ApiaryError, database
+
+from .orders import Payment, Refusal
+from .state import here
+from .tables import Attachment, Conversation, Message, clean, new_id
+
+LARGEST_IMAGE = 5 * 1024 * 1024
+LARGEST_TEXT = 200_000
+#: What one owner may keep here, and how many may go with one message.
+LARGEST_SUM = 50 * 1024 * 1024
+MOST = 10
+#: Bytes of images that are sent to a model with one question; older ones are only named.
+_SENT = 20 * 1024 * 1024
+#: What was uploaded and not sent is kept for so many seconds.
+_UNSENT = 24 * 3600.0
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+_META = [
+    Attachment.id,
+    Attachment.owner,
+    Attachment.conversation,
+    Attachment.kind,
+    Attachment.name,
+    Attachment.mime,
+    Attachment.size,
+]
+
+
+class Unfit(Exception):
+    """The file is not taken. The text says why, for people."""
+
+
+def sniff(data: bytes) -> tuple[str, str]:
+    """The kind and the type of a file, by its bytes and by nothing that somebody says of it.
+
+    :raises Unfit: it is neither an image that models read nor a text.
+    """
+    found = next((mime for magic, mime in _MAGIC.items() if data.startswith(magic)), None)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        found = "image/webp"
+    if found:
+        if len(data) > LARGEST_IMAGE:
+            raise Unfit("An image may have 5 MB. Make it smaller.")
+        return "image", found
+    try:
+        text = "" if b"\0" in data else data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    if not text.strip():
+        raise Unfit("This is no PNG, JPEG, WebP or GIF image and no text (UTF-8).")
+    if len(data) > LARGEST_TEXT:
+        raise Unfit("A text file may have 200 kB. Send a part of it.")
+    return "text", "text/plain"
+
+
+def store(owner: str, name: str, data: bytes) -> Attachment:
+    """Keep a file that is about to be sent.
+
+    :raises Unfit: it is not taken.
+    """
+    kind, mime = sniff(data)
+    with database.atomic():
+        Attachment.delete().where(
+            Attachment.owner == owner,
+            Attachment.conversation.is_null(),
+            Attachment.created < time.time() - _UNSENT,
+        ).execute()
+        kept = (
+            Attachment.select(peewee.fn.SUM(Attachment.size))
+            .where(Attachment.owner == owner)
+            .scalar()
+        )
+        if int(kept or 0) + len(data) > LARGEST_SUM:
+            raise Unfit(
+                "You keep 50 MB of files here already. Delete a conversation that has some."
+            )
+        return Attachment.create(
+            id=new_id(),
+            owner=owner,
+            kind=kind,
+            name=_name(name),
+            mime=mime,
+            size=len(data),
+            data=data,
+        )
+
+
+def _name(name: str) -> str:
+    last = clean(name).replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable()).strip()[:100] or "file"
+
+
+def find(owner: str, attachment_id: str) -> Attachment | None:
+    found: Attachment | None = Attachment.get_or_none(
+        Attachment.id == attachment_id, Attachment.owner == owner
+    )
+    return found
+
+
+def drop(owner: str, attachment_id: str) -> None:
+    """Forget a file that was not sent."""
+    Attachment.delete().where(
+        Attachment.id == attachment_id,
+        Attachment.owner == owner,
+        Attachment.conversation.is_null(),
+    ).execute()
+
+
+def claim(owner: str, conversation: Conversation, ids: Sequence[str]) -> str | None:
+    """Bind files to a conversation. What a message keeps of them, None without any.
+
+    :raises Refusal: one is not there, or is part of another conversation.
+    """
+    if not ids:
+        return None
+    found = Attachment.select(Attachment.id).where(
+        Attachment.id.in_(list(ids)),
+        Attachment.owner == owner,
+        Attachment.conversation.is_null() | (Attachment.conversation == conversation.id),
+    )
+    if found.count() != len(set(ids)):
+        raise Refusal("no_file", "A file is not here any more. Remove it and attach it again.")
+    Attachment.update(conversation=conversation.id).where(Attachment.id.in_(list(ids))).execute()
+    return " ".join(ids)
+
+
+def of(rows: Iterable[Message]) -> dict[str, list[Attachment]]:
+    """The files of each message, without their bytes."""
+    ids = {row.id: row.attachments.split() for row in rows if row.attachments}
+    wanted = [name for names in ids.values() for name in names]
+    if not wanted:
+        return {}
+    found = {a.id: a for a in Attachment.select(*_META).where(Attachment.id.in_(wanted))}
+    return {row: [found[name] for name in names if name in found] for row, names in ids.items()}
+
+
+def sees(owner: str, payment: Payment) -> bool:
+    """Whether the model reads images, as far as its provider's list tells."""
+    if payment.payer.kind == "builtin":
+        return True
+    try:
+        models = here().apiary.catalogue(owner, str(payment.payer.provider)).models
+    except ApiaryError:
+        return True
+    # Some lists tell of no model what it reads.
+    told = any("image" in model.inputs for model in models)
+    inputs = next((model.inputs for model in models if model.id == payment.model), None)
+    return not told or inputs is None or "image" in inputs
+
+
+def blind(model: str) -> Refusal:
+    return Refusal(
+        "text_only",
+        f"{model} reads text only. Pick a model that reads images, or remove the image.",
+        "pick_model",
+    )
+
+
+class Parts:
+    """Writes messages with their files as providers take them, the newest first."""
+
+    def __init__(self, files: Mapping[str, Sequence[Attachment]], images: bool) -> None:
+        self._files = files
+        self._images = images
+        self._left = _SENT
+
+    def content(self, row: Message) -> str | list[dict[str, Any]]:
+        """The content of a message: its text, or parts in OpenAI's wire form."""
+        files = self._files.get(row.id) or ()
+        if not files:
+            text: str = row.text
+            return text
+        parts: list[dict[str, Any]] = [{"type": "text", "text": row.text}]
+        return parts + [self._part(file) for file in files]
+
+    def _part(self, file: Attachment) -> dict[str, Any]:
+        if file.kind == "text":
+            text = _data(file).decode("utf-8-sig")
+            fence = "```"
+            while fence in text:
+                fence += "`"
+            return {"type": "text", "text": f"{file.name}:\n{fence}\n{text}\n{fence}"}
+        self._left -= file.size
+        if not self._images or self._left < 0:
+            return {"type": "text", "text": f"[An image was here: {file.name}]"}
+        url = f"data:{file.mime};base64,{base64.b64encode(_data(file)).decode()}"
+        return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _data(file: Attachment) -> bytes:
+    return bytes(Attachment.get_by_id(file.id).data)

@@ -38,6 +38,7 @@ COSTLY = {
     "chat.retry": _MESSAGE,
     "chat.go_on": _MESSAGE,
     "imports.take_in": (Rule("import", 10, 60), Rule("import-address", 30, 60)),
+    "attachments.upload": (Rule("file", 30, 60), Rule("file-address", 120, 60)),
 }
 
 

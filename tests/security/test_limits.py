@@ -29,7 +29,7 @@ OTHERWISE = {
     "apiary.disconnect", "apiary.replace", "apiary.paste_code",
     "chat.delete", "chat.path", "chat.rename", "chat.stop",
     "shelf.pin", "shelf.unpin", "shelf.restore",
-    "instructions.keep", "instructions.keep_default",
+    "attachments.drop", "operator.show", "instructions.keep", "instructions.keep_default",
 }  # fmt: skip
 
 

@@ -1,12 +1,11 @@
-"""What the attacks share: chat apps to attack, a browser, and a place worth stealing from."""
+"""What the attacks share: chat apps to attack, and a place worth stealing from."""
 
 import pytest
 
-from tests.browser.conftest import browser, complaints, context, make_site, page, site
 from tests.host.conftest import MakeHost, make_host
 from tests.security.world import World, found
 
-__all__ = ["browser", "complaints", "context", "make_host", "make_site", "page", "site"]
+__all__ = ["make_host"]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@
 #   make check                 style, types and layers
 #   make docs                  the documentation as a site
 #   make bench                 the benchmarks
+#   make lowest                a part of the tests, with the oldest dependencies that are allowed
+#   make audit                 look the dependencies up among published advisories
 #   make clean                 forget .venv and caches; instance/ (your data) stays
 #
 # PORT and SANDBOX_PORT choose other ports, PYTHON another interpreter: make demo PORT=3100
@@ -24,7 +26,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check docs bench clean
+.PHONY: demo run test check docs bench lowest audit clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -51,9 +53,15 @@ bench: $(VENV)/.test
 	@test -f bench/bench.py || { echo "There is no bench/bench.py in this checkout." >&2; exit 1; }
 	@exec $(bin)/python bench/bench.py $(ARGS)
 
+lowest:
+	@exec $(PYTHON) scripts/lowest.py $(ARGS)
+
+audit: $(VENV)/.dev
+	@exec sh scripts/audit.sh $(bin)/python
+
 clean:
-	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
-	    .import_linter_cache .hypothesis
+	rm -rf "$(VENV)" .venv-lowest .venv-audit build dist *.egg-info .pytest_cache .mypy_cache \
+	    .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp is written last, so a step that was interrupted is done again.

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Look up what a Python has installed among published advisories: audit.sh PYTHON
+# Ends with 1 when a package has one, and says NOT AUDITED of what nobody could be asked about.
+# pip-audit gets an environment of its own, so that it does not audit itself.
+set -u
+python=${1:-.venv/bin/python}
+tool=.venv-audit/bin/python
+wanted=$(mktemp) && said=$(mktemp) || exit 2
+trap 'rm -f "$wanted" "$said"' EXIT
+
+not_audited() {
+    echo "NOT AUDITED: $1"
+    exit 0
+}
+
+"$python" -m pip freeze --exclude-editable --disable-pip-version-check >"$wanted" || exit 2
+[ -x "$tool" ] || "$python" -m venv .venv-audit || exit 2
+"$tool" -m pip_audit --version >/dev/null 2>&1 ||
+    "$tool" -m pip install -qq --disable-pip-version-check pip-audit >/dev/null 2>&1 ||
+    not_audited "pip-audit cannot be installed from here."
+"$tool" -m pip_audit --progress-spinner off --no-deps --disable-pip -r "$wanted" >"$said" 2>&1
+status=$?
+if grep -Eq "^Found [0-9]+ known" "$said"; then
+    cat "$said"
+    exit 1
+fi
+# It ends well also where it could not ask about a single package.
+missed=$(grep -c "could not be audited" "$said")
+[ "$missed" = 0 ] ||
+    not_audited "$missed of $(wc -l <"$wanted") packages; the package index used here knows no advisories for them."
+[ $status = 0 ] || not_audited "the advisories cannot be read from here."
+echo "No known advisories for $(wc -l <"$wanted") packages."

@@ -1,5 +1,6 @@
 """The route table: who may call what. A new route without a row fails, and so does an old row."""
 
+import re
 from typing import Any
 
 import pytest
@@ -130,7 +131,9 @@ def test_ids_that_do_not_exist_look_the_same(world: World) -> None:
         nowhere = world.path(row.rule, id="A" * 22, attempt="attempt-of-nobody-0123456")
         for path in (row.at(world), nowhere):
             with call(eve, row.method, path, row.send, token=token) as answer:
-                pages.append((answer.status_code, answer.data, sorted(answer.headers.keys())))
+                # The token holds the time of the second.
+                text = re.sub(r"\bIj[\w-]+\.[\w-]+\.[\w-]+", "", answer.get_data(as_text=True))
+                pages.append((answer.status_code, text, sorted(answer.headers.keys())))
         assert pages[0] == pages[1], row
 
 

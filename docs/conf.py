@@ -14,7 +14,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
 
 _DOCS = Path(__file__).resolve().parent
-_ORDER = ["configuration", "connect", "operations", "integrating", "api", "providers"]
+_ORDER = ["configuration", "connect", "deploy", "operations", "integrating", "api", "providers"]
 
 
 def _fill(app: Sphinx, name: str, source: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Each dependency has a lower bound that can be tested, and the audit never calls silence a success."""
+"""Each dependency has a lower bound that is tested, and the audit never calls silence success."""
 
 import importlib.util
 import os

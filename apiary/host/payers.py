@@ -50,7 +50,7 @@ def resolve(
     wanted = conversation.provider if conversation else None
     if wanted and wanted != BUILT_IN and (found := _own(owner, wanted)):
         return found
-    if wanted == BUILT_IN and (found := _builtin(owner)):
+    if wanted == BUILT_IN and (found := _builtin(owner)) and found.kind != "none":
         return found
     mine = sorted(here().apiary.connections(owner), key=lambda c: c.since, reverse=True)
     # A usable one first; else the newest that needs mending. A dead key of the owner's is not
@@ -59,6 +59,13 @@ def resolve(
         if found := _own(owner, connection.provider):
             return found
     return _builtin(owner) or _nobody()
+
+
+def options(owner: str) -> list[Payer]:
+    """All that could pay for the next message, and what would have to be mended first."""
+    mine = sorted(here().apiary.connections(owner), key=lambda c: c.since, reverse=True)
+    found = [_own(owner, connection.provider) for connection in mine]
+    return [payer for payer in [*found, _builtin(owner)] if payer]
 
 
 def _own(owner: str, name: str) -> Payer | None:

@@ -1,6 +1,7 @@
 // Wires the parts of the chat page together: a question goes out, its answer comes in.
 
 import { sourceOf } from "./answer.js";
+import { attachments, filesOf, showFiles } from "./attach.js";
 import { edit } from "./branches.js";
 import { composer } from "./composer.js";
 import { copy } from "./copy.js";
@@ -9,6 +10,7 @@ import { newId, store } from "./http.js";
 import { instructions } from "./instructions.js";
 import { connectPanel } from "./panel.js";
 import { payerLine } from "./payer.js";
+import { payerMenu } from "./payers.js";
 import { picker } from "./picker.js";
 import { followEnd } from "./scroll.js";
 import { sidebar } from "./sidebar.js";
@@ -26,8 +28,9 @@ const scroll = followEnd(main, $("jump"));
 const list = sidebar(main, say);
 const panel = connectPanel($("connect-panel"));
 const payer = payerLine($("payer"), main.dataset.payer, say);
-const box = composer(form, { send: (text, more) => chat.ask(text, more), stop: () => chat.stop() });
-const models = picker(main.dataset.models, pick);
+const files = attachments(form, main.dataset.files, { say, changed: () => look() });
+const box = composer(form, { send: (text, more) => chat.ask(text, more), stop: () => chat.stop(), files });
+const models = picker(main.dataset.models, main.dataset.me, pick);
 const can = {
   settings: main.dataset.settings,
   signIn: main.dataset.signIn,
@@ -36,7 +39,7 @@ const can = {
   retry: (wish) => chat.retry(wish),
   /** @param wish {free, image: what to show; then: what to do with the choice} */
   pickModel: (wish = {}) => openPicker(wish.then ?? (() => chat.retry()), wish),
-  showFiles: () => {},
+  showFiles: (turn, found) => showFiles(turn, main.dataset.files, found),
   begun: (base) => told.begun(base),
   showPanel: (action) => {
     scroll.release();
@@ -49,6 +52,16 @@ function setChoice({ provider, model }) {
   form.elements.provider.value = provider;
   form.elements.model.value = model;
   $("pick").firstElementChild.textContent = model || "Choose a model";
+  look();
+}
+
+/** Says before it is sent that a model cannot see what is attached. */
+async function look() {
+  const asked = choice();
+  const blind = files.images && asked.model && !(await models.sees(asked));
+  if (asked.model !== choice().model) return;
+  $("blind").hidden = !blind;
+  $("blind").firstElementChild.textContent = blind ? `${asked.model} cannot see images.` : "";
 }
 
 function openPicker(then = null, wish = {}) {
@@ -67,6 +80,14 @@ function pick(chosen) {
 }
 
 const chat = talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice });
+
+payerMenu($("payer"), $("payers"), main.dataset.payers, { base: () => chat.base, provider: () => choice().provider }, (option) => {
+  setChoice({ provider: option.provider, model: option.model ?? "" });
+  store.set(`model:${chat.base || "new"}`, { provider: option.provider, model: option.model ?? "" });
+  payer.refresh(chat.base, option);
+  box.focus();
+});
+$("blind").querySelector("button").addEventListener("click", () => openPicker(null, { image: true }));
 
 const told = instructions(() => chat, say);
 
@@ -101,7 +122,7 @@ turns.addEventListener("click", async (event) => {
   if (action === "regenerate") return chat.retry({ turn });
   if (action === "regenerate-with") return openPicker(() => chat.retry({ turn }));
   if (action === "continue") return chat.goOn(turn);
-  if (action === "edit") return edit(turn, (text) => chat.ask(text, { id: newId(), edit: turn }));
+  if (action === "edit") return edit(turn, (text) => chat.ask(text, { id: newId(), edit: turn, files: filesOf(turn) }));
   const text = action === "copy-code"
     ? button.closest(".code").querySelector("code").textContent
     : sourceOf(button.closest(".answer"));

@@ -4,8 +4,9 @@ import { newId, store } from "./http.js";
 
 const touch = matchMedia("(hover: none) and (pointer: coarse)");
 
-/** @param on {send: (text, {id}) => void, stop: () => void} */
+/** @param on {send: (text, {id, files}) => void, stop: () => void, files: the attachments} */
 export function composer(form, on) {
+  const { files } = on;
   const text = form.elements.text;
   const send = form.querySelector("#send");
   const stop = form.querySelector("#stop");
@@ -58,11 +59,11 @@ export function composer(form, on) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const words = text.value.trim();
-    if (!words || running) return;
+    if (!words || running || files.loading) return;
     save(); // stays in the store until the server has it
     text.value = "";
     grow();
-    on.send(words, { id: idFor(words) });
+    on.send(words, { id: idFor(words), files: files.take() });
   });
   stop.addEventListener("click", () => on.stop());
 
@@ -71,7 +72,8 @@ export function composer(form, on) {
     setConversation(id, keepDraft = false) {
       const draft = store.get(key, "");
       const sent = store.get(`sent:${key}`);
-      if (keepDraft) this.forget();
+      if (keepDraft) this.forget(false);
+      files.setConversation(id, keepDraft);
       key = `draft:${id || "new"}`;
       if (keepDraft) {
         store.set(key, draft);
@@ -82,10 +84,15 @@ export function composer(form, on) {
     },
     /** The server has the message: the draft has done its work, unless a new one is begun. */
     accepted() {
+      files.accepted();
       store.set(key, text.value);
       store.set(`sent:${key}`, null);
     },
-    forget() {
+    forget(sent = true) {
+      if (sent) {
+        files.take();
+        files.accepted();
+      }
       store.set(key, null);
       store.set(`sent:${key}`, null);
     },

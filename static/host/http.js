@@ -18,10 +18,10 @@ async function reach(url, options) {
   }
 }
 
-export function post(url, body = {}, options = {}) {
+export function post(url, body = {}, options = {}, headers = {}) {
   return reach(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": token(), Accept: "application/json, text/event-stream" },
+    headers: { "Content-Type": "application/json", "X-CSRFToken": token(), Accept: "application/json, text/event-stream", ...headers },
     body: JSON.stringify(body),
     cache: "no-store",
     ...options,

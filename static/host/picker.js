@@ -1,12 +1,14 @@
 // The list of models: found by typing, walked by arrows, priced, and honest about its age.
 
+import { age, facts } from "./facts.js";
 import { getJson, store } from "./http.js";
+import { news, successor } from "./news.js";
 
 const RECENTS = 3;
 const keyOf = (provider, id) => `${provider}/${id}`;
 
-/** @param onPick told {provider, label, model, name} */
-export function picker(url, onPick) {
+/** @param me whose lists these are; @param onPick told {provider, label, model, name} */
+export function picker(url, me, onPick) {
   const dialog = document.getElementById("models");
   const search = document.getElementById("models-search");
   const list = document.getElementById("models-list");
@@ -14,20 +16,33 @@ export function picker(url, onPick) {
   let data = null;
   let rows = []; // {el, words} in the order on the page
   let current = {};
+  const filters = [...dialog.querySelectorAll("[data-filter]")];
+  const changed = new Map(); // provider: what is new, gone or dearer; once for each page
 
   async function open(choice, wish = {}) {
     current = choice;
     search.value = "";
+    for (const button of filters) button.setAttribute("aria-pressed", String(Boolean(wish[button.dataset.filter])));
     if (!data) note.textContent = "Loading the models…";
-    else build();
+    else {
+      build();
+      filter();
+    }
     dialog.showModal();
     try {
-      data = await getJson(url); // each time: the server keeps the list and knows its age
+      await load();
       build();
       filter();
     } catch (error) {
       note.textContent = error.message && error.code ? error.message
         : `The list could not be loaded.${data ? " This is the one from before." : " Please try again."}`;
+    }
+  }
+
+  async function load() {
+    data = await getJson(url); // each time: the server keeps the list and knows its age
+    for (const provider of data.providers) {
+      if (!changed.get(provider.name)?.marks.size) changed.set(provider.name, news(me, provider));
     }
   }
 
@@ -44,26 +59,63 @@ export function picker(url, onPick) {
 
     rows = [];
     const page = document.createDocumentFragment();
-    page.append(...group("Favourites", "", all.filter((one) => favourites.has(one.key)), favourites));
+    page.append(...group("Favourites", "", all.filter((one) => favourites.has(one.key)), favourites, "", lost(favourites, by)));
     page.append(...group("Recent", "", recent.map((key) => by.get(key)), favourites));
     for (const provider of data.providers) {
       const rest = all.filter((one) => one.provider === provider && !top.has(one.key));
-      page.append(...group(provider.label, age(provider), rest, favourites, provider.problem));
+      page.append(...group(provider.label, age(provider), rest, favourites, provider.problem, gone(provider)));
     }
     list.replaceChildren(page);
     note.textContent = all.length ? "" : "No models yet. Connect a provider first.";
   }
 
-  function group(title, hint, members, favourites, problem) {
-    if (!members.length && !problem) return [];
+  /** Favourites that are gone, each with the one that stands nearest. */
+  function lost(favourites, by) {
+    const found = [];
+    for (const key of favourites) {
+      const provider = data.providers.find((one) => key.startsWith(`${one.name}/`));
+      if (by.has(key) || !provider?.models.length || provider.problem) continue;
+      const id = key.slice(provider.name.length + 1);
+      const next = successor(id, provider.models);
+      const line = make("p", "hint", next ? `${id} is gone. ` : `${id} is gone.`);
+      const button = (words, favourite) => {
+        const el = make("button", "mini", words);
+        el.type = "button";
+        el.addEventListener("click", () => {
+          const now = new Set(store.get("favourites", []));
+          now.delete(key);
+          if (favourite) now.add(keyOf(provider.name, favourite.id));
+          store.set("favourites", [...now]);
+          build();
+          filter();
+        });
+        return el;
+      };
+      if (next) line.append(button(`Take ${next.name || next.id} instead`, next));
+      line.append(button("Forget it"));
+      found.push(line);
+    }
+    return found;
+  }
+
+  function gone(provider) {
+    const { gone: ids, since } = changed.get(provider.name);
+    if (!ids.length) return [];
+    const named = ids.slice(0, 5).join(", ") + (ids.length > 5 ? ` and ${ids.length - 5} more` : "");
+    return [make("p", "hint", `Gone since ${since.toLocaleDateString([], { dateStyle: "medium" })}: ${named}`)];
+  }
+
+  function group(title, hint, members, favourites, problem, more = []) {
+    if (!members.length && !problem && !more.length) return [];
     const section = make("section", "models-group");
     const head = make("div", "models-head");
     head.append(make("h3", "", title), make("span", "hint", hint));
     section.append(head);
     if (problem) section.append(make("p", "hint", String(problem)));
+    section.append(...more);
     for (const one of members) {
       const row = makeRow(one, favourites);
-      rows.push({ el: row, section, words: `${one.model.name} ${one.model.id} ${one.provider.label}`.toLowerCase() });
+      rows.push({ el: row, section, model: one.model, mark: markOf(one), words: `${one.model.name} ${one.model.id} ${one.provider.label}`.toLowerCase() });
       section.append(row);
     }
     return [section];
@@ -80,6 +132,8 @@ export function picker(url, onPick) {
       make("span", "model-id", model.id),
       facts(model),
     );
+    const mark = markOf({ provider, model });
+    if (mark) pick.querySelector(".model-id").append(make("span", "badge", mark));
     if (model.id === current.model && provider.name === current.provider) pick.setAttribute("aria-current", "true");
     pick.addEventListener("click", () => choose(provider, model, key));
     const star = make("button", "star");
@@ -96,6 +150,9 @@ export function picker(url, onPick) {
     return row;
   }
 
+  const markOf = ({ provider, model }) => changed.get(provider.name).marks.get(model.id) ?? "";
+  const pressed = (name) => filters.some((one) => one.dataset.filter === name && one.getAttribute("aria-pressed") === "true");
+
   function choose(provider, model, key) {
     const recents = store.get("recents", []).filter((other) => other !== key);
     store.set("recents", [key, ...recents].slice(0, 10));
@@ -105,18 +162,27 @@ export function picker(url, onPick) {
 
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const [free, image, fresh] = ["free", "image", "news"].map(pressed);
+    const narrow = words.length || free || image || fresh;
     const alive = new Set();
     for (const row of rows) {
-      row.el.hidden = !words.every((word) => row.words.includes(word));
+      row.el.hidden = !words.every((word) => row.words.includes(word))
+        || (free && !row.model.free) || (image && !row.model.inputs?.includes("image")) || (fresh && !row.mark);
       if (!row.el.hidden) alive.add(row.section);
     }
-    for (const section of list.children) section.hidden = words.length > 0 && !alive.has(section);
-    if (words.length) note.textContent = alive.size ? "" : "No model has these words in its name.";
+    for (const section of list.children) section.hidden = Boolean(narrow) && !alive.has(section);
+    if (narrow) note.textContent = alive.size ? "" : fresh && !words.length ? "Nothing has changed since your last visit." : "No model is like that.";
     else if (rows.length) note.textContent = "";
     list.scrollTop = 0;
   }
 
   search.addEventListener("input", filter);
+  for (const button of filters) {
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      filter();
+    });
+  }
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target.closest('[data-action="close"]')) dialog.close();
   });
@@ -139,7 +205,16 @@ export function picker(url, onPick) {
     }
   });
 
-  return { open };
+  return {
+    open,
+    /** Whether a model reads images; true where its list does not tell. */
+    async sees({ provider, model }) {
+      if (!data) await load().catch(() => {});
+      const models = data?.providers.find((one) => one.name === provider)?.models ?? [];
+      const found = models.find((one) => one.id === model);
+      return !found || found.inputs.includes("image") || !models.some((one) => one.inputs.includes("image"));
+    },
+  };
 }
 
 function move(event, to) {
@@ -151,46 +226,6 @@ function paintStar(star, on, model) {
   star.textContent = on ? "★" : "☆";
   star.setAttribute("aria-pressed", String(on));
   star.setAttribute("aria-label", `Favourite: ${model.name || model.id}`);
-}
-
-function facts(model) {
-  const rest = [];
-  if (model.context) rest.push(`${tokens(model.context)} context`);
-  if (model.inputs?.includes("image")) rest.push("reads images");
-  const el = make("span", "model-facts");
-  for (const part of [cost(model), rest.join(" · ")]) if (part) el.append(make("span", "", part));
-  return el;
-}
-
-function cost(model) {
-  if (model.varies) return "price varies";
-  if (model.free) return "free";
-  if (model.prompt_price == null || model.completion_price == null) return "";
-  return `${price(model.prompt_price)} in, ${price(model.completion_price)} out`;
-}
-
-/** USD for a million tokens, with the cents that matter. */
-function price(value) {
-  const usd = Number(value);
-  return `$${usd >= 0.1 || usd === 0 ? usd.toFixed(2) : String(Number(usd.toPrecision(2)))}`;
-}
-
-function tokens(n) {
-  if (n >= 1e6) return `${Number((n / 1e6).toFixed(1))}M`;
-  return n >= 1000 ? `${Math.round(n / 1000)}k` : String(n);
-}
-
-function age(provider) {
-  if (!provider.fetched_at) return "";
-  const stamp = provider.fetched_at;
-  const at = new Date(typeof stamp === "number" ? stamp * 1000 : stamp);
-  if (provider.stale || provider.problem) {
-    return `Could not refresh; showing the list of ${at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}`;
-  }
-  const minutes = Math.round((Date.now() - at) / 60000);
-  if (minutes < 1) return "Updated just now";
-  if (minutes < 90) return `Updated ${minutes} min ago`;
-  return minutes < 2880 ? `Updated ${Math.round(minutes / 60)} h ago` : `Updated ${Math.round(minutes / 1440)} days ago`;
 }
 
 function make(tag, className, text = "") {

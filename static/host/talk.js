@@ -184,7 +184,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       });
       return false;
     }
-    if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: retried, pickModel: () => can.pickModel({ ...error, then: retried }) };
+    if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: retried, pickModel: () => can.pickModel({ image: error.code === "text_only", then: retried }) };
     else {
       kept(); // the server keeps the question
       box.accepted();

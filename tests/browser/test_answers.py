@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site
+from tests.browser.conftest import MakeSite, Site
+from tests.host.conftest import BUILTIN
+from tests.host.test_host_attachments import PNG
 
 
 @pytest.fixture
@@ -242,3 +244,130 @@ def test_instructions_for_a_conversation_and_by_default(chat: Page, site: Site) 
     say(chat, "hello again")
     quiet(chat)
     assert told() == ["Be kind."]
+
+
+def attach(page: Page, *files: tuple[str, bytes]) -> None:
+    kinds = {"png": "image/png", "svg": "image/svg+xml"}
+    page.set_input_files(
+        "#file",
+        [
+            {
+                "name": name,
+                "mimeType": kinds.get(name.rsplit(".")[-1], "text/plain"),
+                "buffer": data,
+            }
+            for name, data in files
+        ],
+    )
+
+
+def test_an_image_and_a_text_file(chat: Page, site: Site) -> None:
+    attach(chat, ("bee.png", PNG), ("notes.txt", b"honey"))
+    expect(chat.locator("#files .file")).to_have_count(2)
+    # The model reads text only: that is said before anything is sent.
+    expect(chat.locator("#blind")).to_contain_text("sandbox/echo cannot see images.")
+    chat.fill("#text", "what is this?")
+    chat.wait_for_timeout(400)
+    chat.reload()
+    expect(chat.locator("#files .file")).to_have_count(2)
+    expect(chat.locator("#blind")).to_be_visible()
+    chat.click("#send")
+    again = chat.locator(".trouble").get_by_role("button", name="Pick another model")
+    again.click()
+    expect(chat.locator('[data-filter="image"]')).to_have_attribute("aria-pressed", "true")
+    expect(chat.locator('#models [data-model="sandbox/echo"]')).to_be_hidden()
+    chat.fill("#models-search", "openai/gpt-4o")
+    chat.click('#models [data-model="openai/gpt-4o"]')
+    expect(chat.locator(".answer .prose")).to_contain_text("what is this?")
+    quiet(chat)
+    sent = site.sandbox.state.journal.chats()[-1].body["messages"][0]["content"]
+    assert [part["type"] for part in sent] == ["text", "image_url", "text"]
+    expect(chat.locator(".asked .file img")).to_have_js_property("naturalWidth", 1)
+    chat.reload()
+    expect(chat.locator(".asked .file img")).to_have_js_property("naturalWidth", 1)
+    expect(chat.locator("#files .file")).to_have_count(0)
+    chat.click('[data-action="edit"]')
+    chat.fill(".edit textarea", "and this?")
+    chat.keyboard.press("Enter")
+    expect(chat.locator(".asked:visible .at")).to_have_text("2 / 2")
+    expect(chat.locator(".asked:visible .file")).to_have_count(2)
+
+
+def test_files_that_are_not_taken(chat: Page) -> None:
+    attach(chat, ("noise.bin", b"\0\1\2\3"))
+    expect(chat.locator("#file-trouble")).to_contain_text("noise.bin: This is no PNG")
+    attach(chat, ("a.txt", b"words"))
+    expect(chat.locator("#file-trouble")).to_be_hidden()
+    chat.get_by_label("Remove a.txt").click()
+    expect(chat.locator("#files")).to_be_hidden()
+    expect(chat.locator("#text")).to_be_focused()
+
+
+def test_pasting_and_dropping(chat: Page) -> None:
+    for event, field in (("paste", "clipboardData"), ("drop", "dataTransfer")):
+        chat.evaluate(
+            """([event, field]) => {
+              const data = new DataTransfer();
+              data.items.add(new File(["words"], `${event}.txt`, {type: "text/plain"}));
+              const sent = new Event(event, {bubbles: true, cancelable: true});
+              Object.defineProperty(sent, field, {value: data});
+              document.getElementById("text").dispatchEvent(sent);
+            }""",
+            [event, field],
+        )
+        expect(chat.locator("#files")).to_contain_text(f"{event}.txt")
+
+
+def test_the_payer_is_switched_by_one_click(
+    make_site: MakeSite, page: Page, paste_key: str
+) -> None:
+    site = make_site(APIARY_BUILTIN_KEY=paste_key, APIARY_BUILTIN_DAILY_MESSAGES="3", **BUILTIN)
+    entered(page, site, paste_key)
+    payer = page.locator("#payer")
+    expect(payer).to_have_text("Your OpenRouter key pays")
+    payer.click()
+    entries = page.locator("#payers .payer-entry")
+    expect(entries).to_have_count(2)
+    expect(page.locator('#payers [aria-checked="true"]')).to_contain_text("OpenRouter")
+    page.keyboard.press("Escape")
+    expect(page.locator("#payers")).to_be_hidden()
+    payer.click()
+    entries.filter(has_text="Built-in model, 3 of 3").click()
+    expect(payer).to_contain_text("Built-in model")
+    say(page, "hello")
+    quiet(page)
+    expect(payer).to_have_text("Built-in model, 2 of 3 messages left today")
+    payer.click()
+    entries.filter(has_text="OpenRouter").click()
+    say(page, "mine again")
+    quiet(page)
+    expect(payer).to_have_text("Your OpenRouter key pays")
+
+
+def test_the_list_says_what_changed(chat: Page, site: Site) -> None:
+    chat.evaluate(
+        """() => {
+          const key = Object.keys(localStorage).find((name) => name.startsWith("apiary:seen:"));
+          const kept = JSON.parse(localStorage.getItem(key));
+          delete kept.seen["sandbox/echo"];
+          kept.seen["sandbox/slow"] = [0.01, 0.01];
+          kept.seen["openai/gpt-4o-lost"] = [1, 1];
+          localStorage.setItem(key, JSON.stringify(kept));
+          const favourites = ["openrouter/openai/gpt-4o-lost"];
+          localStorage.setItem("apiary:favourites", JSON.stringify(favourites));
+        }"""
+    )
+    chat.reload()
+    chat.click("#pick")
+    expect(chat.locator("#models")).to_contain_text("openai/gpt-4o-lost is gone.")
+    expect(chat.locator('[data-model="sandbox/echo"] .badge')).to_have_text("new")
+    expect(chat.locator('[data-model="sandbox/slow"] .badge')).to_contain_text("dearer: was $0.01")
+    expect(chat.locator("#models")).to_contain_text("Gone since")
+    chat.get_by_role("button", name=re.compile("^Take .* instead$")).click()
+    expect(chat.locator(".models-group").first).to_contain_text("openai/gpt-4o")
+    chat.click('[data-filter="news"]')
+    assert chat.locator("#models .model:visible").count() == 2
+    chat.click('[data-filter="news"]')
+    chat.click('[data-filter="free"]')
+    expect(chat.locator('[data-model="sandbox/echo:free"]')).to_be_visible()
+    expect(chat.locator('[data-model="sandbox/echo"]')).to_be_hidden()

@@ -242,6 +242,7 @@ def test_every_route_was_thought_of(host):
         "/c/<id>/stream",
         "/models",
         "/payer",
+        "/payers",
     }
 
 

@@ -17,6 +17,7 @@ from .inputs import provider_of
 def register(chat: Blueprint) -> None:
     chat.add_url_rule("/models", "models", models)
     chat.add_url_rule("/payer", "payer", payer)
+    chat.add_url_rule("/payers", "payer_options", payer_options)
 
 
 def models() -> Response:
@@ -46,6 +47,18 @@ def models() -> Response:
 def payer() -> Response:
     """Who pays for the next message: in ``?conversation=``, if it is sent to ``?provider=``."""
     return jsonify(_payer(owner()))
+
+
+def payer_options() -> Response:
+    """All that could pay for the next message, each with the model it would ask."""
+    mine = owner()
+    wanted = request.args.get("conversation")
+    conversation = conversations.find(mine, wanted) if wanted else None
+    found = [
+        payers.as_json(payer) | {"model": payers.known_model(mine, payer, conversation)}
+        for payer in payers.options(mine)
+    ]
+    return jsonify(options=found)
 
 
 def _payer(mine: str) -> dict[str, Any]:

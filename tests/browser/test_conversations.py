@@ -107,7 +107,7 @@ def test_search_by_keyboard_leads_to_the_very_message(page: Page, site: Site, fi
 
 def test_a_slow_search_says_so_and_a_late_answer_is_dropped(page: Page, site: Site, filled) -> None:
     held: list[Route] = []
-    page.route("**/search?q=honey", held.append)
+    page.route("**/search?q=honey", lambda route: held.append(route))
     page.fill("#filter", "honey")
     expect(page.locator("#search-state")).to_have_text("Searching…")
     page.fill("#filter", "queens")

@@ -18,7 +18,9 @@ not_audited() {
 "$tool" -m pip_audit --version >/dev/null 2>&1 ||
     "$tool" -m pip install -qq --disable-pip-version-check pip-audit >/dev/null 2>&1 ||
     not_audited "pip-audit cannot be installed from here."
-"$tool" -m pip_audit --progress-spinner off --no-deps --disable-pip -r "$wanted" >"$said" 2>&1
+# It asks package by package; a server that never answers must not hold everything up.
+limit=$(command -v timeout >/dev/null && echo "timeout 300")
+$limit "$tool" -m pip_audit --timeout 10 --progress-spinner off --no-deps --disable-pip -r "$wanted" >"$said" 2>&1
 status=$?
 if grep -Eq "^Found [0-9]+ known" "$said"; then
     cat "$said"

@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from . import instructions
 from .tables import clean
 
 OURS, CHATGPT, OPEN_WEBUI = "Apiary", "ChatGPT", "Open WebUI"
@@ -52,6 +53,8 @@ class Talk:
     others: list[Turn] = field(default_factory=list)
     #: Pictures, files and the like that stayed behind.
     left_out: int = 0
+    #: Of this conversation; None stands for the default of whoever reads it in.
+    instructions: str | None = None
 
 
 def talks(value: Any) -> Iterator[Talk | None]:
@@ -80,6 +83,9 @@ def _talk(entry: Any) -> Talk | None:
 
 
 def _ours(entry: dict[str, Any]) -> Talk:
+    told = entry.get("instructions")
+    others = entry.get("other_branches")
+    files = [row.get("attachments") for row in _dicts(entry["messages"]) + _dicts(others)]
     return Talk(
         source=OURS,
         key=_text(entry.get("id"))[:200],
@@ -88,7 +94,10 @@ def _ours(entry: dict[str, Any]) -> Talk:
         updated=when(entry.get("updated")),
         pinned=entry.get("pinned") is True,
         turns=list(_our_turns(entry["messages"])),
-        others=list(_our_turns(entry.get("other_branches"))),
+        others=list(_our_turns(others)),
+        # An export names files without holding them.
+        left_out=sum(len(listed) for listed in files if isinstance(listed, list)),
+        instructions=_text(told)[: instructions.LONGEST] if isinstance(told, str) else None,
     )
 
 

@@ -133,6 +133,7 @@ def _take(owner: str, talk: Talk, report: Report) -> None:
         created=created,
         updated=max(talk.updated or max(times, default=created), created),
         pinned=time.time() if talk.pinned else None,
+        instructions=talk.instructions,
     ).execute()
     ordered, head = _in_order(talk)
     rows = [_row(id, position, created, *entry) for position, entry in enumerate(ordered)]

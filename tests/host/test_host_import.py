@@ -70,6 +70,7 @@ def test_our_own_export_comes_back_equal(chatter, host):
     chatter.send(f"/c/{one}/retry", {"model": "sandbox/echo"}).close()
     chatter.ask("Of another", two, model="sandbox/error-402")
     chatter.send(f"/c/{two}/pin").close()
+    chatter.send(f"/c/{one}/instructions", {"text": "Answer as a bee."}).close()
     with chatter.get("/account/export") as export:
         data = export.data
     before = everything(chatter)
@@ -166,10 +167,12 @@ def test_any_value_in_any_place(host):
     chatter.token()
     chatter.conversation()
     ours = {
-        "id": "1", "title": "t", "created": "2024-01-01T00:00:00+00:00", "updated": "2024-01-02",
+        "id": "1", "title": "t", "instructions": "i",
+        "created": "2024-01-01T00:00:00+00:00", "updated": "2024-01-02",
         "messages": [{"id": "m", "parent": None, "role": "assistant", "text": "hi",
             "state": "complete", "reasoning": "r", "provider": "openrouter", "model": "a/b",
             "prompt_tokens": 1, "completion_tokens": 2, "cost_usd": 0.1, "error": "e",
+            "attachments": [{"name": "a.png"}],
             "created": "2024-01-01T00:00:00+00:00"}],
         "other_branches": [{"id": "n", "parent": "m", "role": "user", "text": "x"}],
     }  # fmt: skip

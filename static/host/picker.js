@@ -133,7 +133,7 @@ export function picker(url, me, onPick) {
       facts(model),
     );
     const mark = markOf({ provider, model });
-    if (mark) pick.querySelector(".model-id").append(make("span", "badge", mark));
+    if (mark) pick.append(make("span", "badge", mark));
     if (model.id === current.model && provider.name === current.provider) pick.setAttribute("aria-current", "true");
     pick.addEventListener("click", () => choose(provider, model, key));
     const star = make("button", "star");

@@ -149,3 +149,38 @@ def test_a_key_that_cannot_be_read_is_said(make_host, database_url, paste_key):
         assert refused.json["code"] == "key_unreadable"
     assert again.messages(conversation)[-1]["state"] == "waiting"
     assert again.get("/").status_code == 200
+
+
+def test_all_that_could_pay(builtin, paste_key):
+    guest = Browser(builtin)
+    with guest.get("/payers") as found:
+        assert [option["kind"] for option in found.json["options"]] == ["builtin"]
+    guest.connect(paste_key)
+    conversation = guest.conversation()
+    guest.ask("hello", conversation, provider="openrouter", model="sandbox/markdown")
+    with guest.get(f"/payers?conversation={conversation}") as found:
+        options = [(o["provider"], o["kind"], o["model"]) for o in found.json["options"]]
+    assert options == [
+        ("openrouter", "key", "sandbox/markdown"),
+        ("built-in", "builtin", "sandbox/echo"),
+    ]
+    guest.ask("hello", conversation, provider="openrouter", model="sandbox/error-401")
+    with guest.get("/payers") as found:
+        dead = found.json["options"][0]
+    assert (dead["kind"], dead["code"]) == ("none", "key_rejected")
+    with Browser(builtin).get(f"/payers?conversation={conversation}") as stranger:
+        assert stranger.status_code == 404
+
+
+def test_whoever_connects_when_the_built_in_model_is_used_up_goes_on(
+    builtin: Flask, paste_key: str
+) -> None:
+    browser = Browser(builtin)
+    conversation = browser.conversation()
+    for _ in range(3):
+        assert browser.ask("Hello", conversation)[-1].kind == "done"
+    with browser.send(f"/c/{conversation}/messages", {"text": "One more"}) as refused:
+        assert refused.status_code == 429
+    browser.form("/settings/openrouter/key", api_key=paste_key)
+    with browser.send(f"/c/{conversation}/retry", {"model": "sandbox/echo"}) as answer:
+        assert "event: done" in answer.get_data(as_text=True)

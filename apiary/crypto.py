@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .errors import ConfigError
+from .secret import private_folder
 
 KEY_BYTES, IV_BYTES, TAG_BYTES = 32, 12, 16
 #: The first part of all associated data; grows when the format of a record changes.
@@ -178,7 +179,7 @@ def generated_secret(path: Path, make: Callable[[], str]) -> str:
     :raises ConfigError: the file cannot be read or written, or others may read it.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         if not path.exists():
             # Written aside and linked into place: nobody ever reads half a file.
             aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

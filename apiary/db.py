@@ -14,6 +14,7 @@ from playhouse.db_url import connect as connect_url
 from playhouse.migrations import Runner
 
 from .errors import ConfigError
+from .secret import private_folder
 
 #: Any number, as long as it is the same in every process that upgrades.
 _LOCK = 0x617069617279
@@ -66,7 +67,7 @@ def open_url(url: str) -> peewee.Database:
     if parts.scheme == "sqlite" and len(parts.path) > 1:
         path = Path(url.removeprefix("sqlite:///"))
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(path.parent)
             # SQLite would make it readable for everybody; its journals take after it.
             if not path.exists():
                 path.touch(mode=0o600)

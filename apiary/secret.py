@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from pathlib import Path
 
 # Visible ASCII only: anything else either breaks an HTTP header or was pasted by mistake.
 _KEY = re.compile(r"[\x21-\x7e]{8,512}")
@@ -52,3 +53,15 @@ def trim(text: str) -> str:
     while before != text:
         before, text = text, text.strip().strip("\"'`“”‘’")
     return text
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, for this account only.
+
+    ``mkdir(mode=…, parents=True)`` applies the mode to the last one alone.
+
+    :raises OSError: it cannot be made.
+    """
+    if not folder.exists():
+        private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

@@ -13,6 +13,7 @@ NAMES = frozenset(v.name for v in (*VARIABLES, *HOST_VARIABLES))
 #: Heard only in an app under test, and never read from the environment.
 FOR_TESTS = frozenset({"APIARY_LIMITS"})
 
+_FLAG = "OPENROUTER_OAUTH"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -31,7 +32,7 @@ def read(
         if path.is_file():
             found = parse(path.read_text(encoding="utf-8"), str(path))
             break
-    check_names(found, "flags.env")
+    check_names(found, "flags.env", strict=True)
     check_names(environ, "the environment")
     for name in NAMES & environ.keys():
         found[name] = environ[name]
@@ -58,15 +59,26 @@ def parse(text: str, source: str = "flags.env") -> dict[str, str]:
     return found
 
 
-def check_names(names: Iterable[str], source: str) -> None:
-    """Refuse every APIARY_ name that nothing reads: most likely a slip of the pen.
+def check_names(names: Iterable[str], source: str, *, strict: bool = False) -> None:
+    """Refuse names that nothing reads: most likely a slip of the pen.
 
+    :param strict: every unknown name; else those that begin with APIARY_, and those that are
+        nearly the flag's: the environment holds many others' names too.
     :raises ConfigError: with the nearest name that exists.
     """
     for name in sorted(names):
         # Settings of the test-suite share the prefix and may stand in the environment.
-        if not name.startswith("APIARY_") or name in NAMES or name.startswith("APIARY_TEST_"):
+        if name in NAMES or name.startswith("APIARY_TEST_"):
             continue
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]}?" if near else " Remove it."
-        raise ConfigError(f"{name} in {source} is not a setting of Apiary.{hint}")
+        slip = difflib.SequenceMatcher(None, name, _FLAG).ratio() > 0.85
+        if strict or slip or name.startswith("APIARY_"):
+            near = _FLAG if slip else _nearest(name)
+            hint = f" Did you mean {near}?" if near else " Remove it."
+            raise ConfigError(f"{name} in {source} is not a setting of Apiary.{hint}")
+
+
+def _nearest(name: str) -> str | None:
+    """The name that was most likely meant. The prefix, which all share, says nothing."""
+    rest = {known.removeprefix("APIARY_"): known for known in NAMES}
+    near = difflib.get_close_matches(name.removeprefix("APIARY_"), rest, n=1, cutoff=0.6)
+    return rest[near[0]] if near else None

@@ -183,21 +183,31 @@ def cancel(owner: str, provider: str, browser: str, attempt: str) -> Flow | None
     """Cancel what still waits, also an attempt whose start is still on its way."""
     mine = (Row.owner == owner) & (Row.attempt == attempt)
     if not _end(mine & (Row.state == "waiting"), "cancelled"):
-        now = time.time()
-        # An insert that changes nothing when the attempt is known.
-        Row.insert(
-            owner=owner,
-            provider=provider,
-            attempt=attempt,
-            browser=browser,
-            challenge="",
-            display="popup",
-            back="settings",
-            state="cancelled",
-            started=now,
-            ended=now,
-        ).on_conflict_ignore().execute()
+        refuse(owner, provider, browser, attempt, "cancelled")
     return by_attempt(owner, attempt)
+
+
+def refuse(
+    owner: str, provider: str, browser: str, attempt: str, state: str, message: str = ""
+) -> None:
+    """Note an attempt that ended before it began, for the page that waits for it.
+
+    An attempt that is known already is left as it is.
+    """
+    now = time.time()
+    Row.insert(
+        owner=owner,
+        provider=provider,
+        attempt=attempt,
+        browser=browser,
+        challenge="",
+        display="popup",
+        back="settings",
+        state=state,
+        message=message or _SENTENCES[state],
+        started=now,
+        ended=now,
+    ).on_conflict_ignore().execute()
 
 
 def hold(owner: str, attempt: str, sealed: Sealed, account: str) -> bool:

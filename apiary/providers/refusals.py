@@ -152,12 +152,10 @@ def error(
             f"{label} asks to wait {_duration(wait)}.", provider=name, retry_after=wait
         )
     if status in (408, 504, 524):
-        return ProviderDown(
-            f"{label} took too long. Your message is kept; try again.", provider=name
-        )
+        return ProviderDown(f"{label} took too long. Try again.", provider=name)
     if status >= 500 or status < 400 or asked != "model":
         return ProviderDown(
-            f"{label} has a problem of its own ({status}). Your message is kept; try again.",
+            f"{label} has a problem of its own ({status}). Try again.",
             provider=name,
         )
     if status == 413:
@@ -175,7 +173,7 @@ def down(name: str, label: str, failure: Unusable) -> ProviderDown:
         "broken": "broke the connection off",
         "answer": "gave an answer that cannot be used",
     }[failure.reason]
-    return ProviderDown(f"{label} {what}. Your message is kept; try again.", provider=name)
+    return ProviderDown(f"{label} {what}. Try again.", provider=name)
 
 
 def broken(name: str) -> ProviderDown:

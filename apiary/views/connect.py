@@ -37,17 +37,17 @@ def start(provider: str) -> ResponseReturnValue:
     me, form = owner(), ConnectForm()
     if not form.validate():
         abort(400, "This form does not look like ours. Nothing was started.")
+    display = form.display.data or "page"
+    attempt = form.attempt.data or pkce.new_verifier()
     try:
         limit = read_limit(form.limit.data or "")
     except ValueError:
-        return pages.problem("limit", 422)
-    display = form.display.data or "page"
-    attempt = form.attempt.data or pkce.new_verifier()
+        return _refuse(me, provider, attempt, "limit", 422)
     site = _site()
     # Where the code is copied by hand nothing leads back here, so our own address is not needed.
     if display != "code":
         if site is None:
-            return pages.problem("address", 409)
+            return _refuse(me, provider, attempt, "address", 409)
         if urlsplit(site).netloc != request.host:
             return _elsewhere(site)
     try:
@@ -67,6 +67,13 @@ def start(provider: str) -> ResponseReturnValue:
     if started.callback is None:
         return pages.code(provider, attempt, label, started)
     return pages.hop(label, started.callback, started)
+
+
+def _refuse(me: str, provider: str, attempt: str, reason: str, status: int) -> Response:
+    """Say what hinders, in this window and to the page that waits for it."""
+    _, text = pages.PROBLEMS[reason]
+    flows.refuse(me, provider, browser(), attempt, "failed", text)
+    return pages.problem(reason, status)
 
 
 def returned(provider: str) -> ResponseReturnValue:

@@ -132,7 +132,7 @@ function localTime(time) {
 
 function money(amount) {
   if (amount === null || amount === undefined) return "unknown";
-  return `$${amount.toFixed(amount >= 0.01 || amount === 0 ? 2 : 4)}`;
+  return amount > 0 && amount < 0.01 ? "under $0.01" : `$${amount.toFixed(2)}`;
 }
 
 function limit(data) {

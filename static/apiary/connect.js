@@ -66,6 +66,7 @@ class Connect {
     if (this.phase === "opening" || this.phase === "exchanging") return event.preventDefault();
     const again = this.phase === "waiting";
     if (again && event.submitter?.dataset.action !== "again") return event.preventDefault();
+    if (!this.limitIsGood()) return event.preventDefault();
     if (!navigator.cookieEnabled) {
       event.preventDefault();
       return this.card.say(
@@ -91,6 +92,19 @@ class Connect {
     remember(this.key, this.attempt);
     this.popup.focus();
     this.wait(400);
+  }
+
+  /** An amount is judged before a window opens for it. */
+  limitIsGood() {
+    const field = this.form.elements.limit;
+    const good = /^\s*(\$?\s*\d{1,7}([.,]\d{1,2})?)?\s*$/.test(field.value);
+    field.setCustomValidity(good ? "" : "Write an amount in US dollars, such as 5 or 12.50.");
+    if (!good) {
+      field.closest("details").open = true;
+      field.reportValidity();
+      field.addEventListener("input", () => field.setCustomValidity(""), { once: true });
+    }
+    return good;
   }
 
   wait(first) {
@@ -174,7 +188,8 @@ class Connect {
     if (data) this.card.tellOthers();
     // The window closes itself; this helps where it cannot. Not at once: closing a window in the
     // middle of a navigation makes Chromium forget the close.
-    setTimeout(() => window?.close(), 2000);
+    // By then it may be the window of the next attempt.
+    setTimeout(() => this.phase === "idle" && window?.close(), 2000);
   }
 
   leave() {

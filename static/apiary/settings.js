@@ -77,18 +77,22 @@ function watchCheck(card) {
   const form = card.part("check-form");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (form.ariaBusy === "true") return;
     busy(form, true);
     const answer = await post(form.action, new FormData(form));
     busy(form, false);
     if (answer.ok) card.paint(answer.data);
-    else card.say(answer.message);
+    if (!answer.ok) card.say(answer.message);
+    else if (event.submitter && !answer.data.notice && answer.data.state === "connected")
+      card.say(`Checked just now: ${card.label} accepts this key.`);
   });
   // What a key has used is asked again when somebody looks at it and the answer is old.
   const told = Date.parse(card.section.querySelector("[data-fact=checked]").dateTime);
   if (card.state === "connected" && Date.now() - told > STALE) form.requestSubmit();
 }
 
+// Not `disabled`: a button that is disabled while it has the focus loses it.
 function busy(form, yes) {
   form.ariaBusy = String(yes);
-  for (const button of form.querySelectorAll("button")) button.disabled = yes;
+  for (const button of form.querySelectorAll("button")) button.ariaDisabled = String(yes);
 }

@@ -148,3 +148,31 @@ def test_a_server_stops_with_the_sentence(tmp_path, server):
     assert done.returncode == 3
     assert "OPENROUTER_OAUTH is 'maybe'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OPENROUTER_OAUHT", "OPENROUTER_OAUTH"),
+        ("OPEN_ROUTER_OAUTH", "OPENROUTER_OAUTH"),
+        ("APIARY_GEUSTS", "APIARY_GUESTS"),
+        ("APIARY_DATABSE_URL", "APIARY_DATABASE_URL"),
+    ],
+)
+def test_a_slip_of_the_pen_is_refused_with_what_was_meant(
+    tmp_path: Path, name: str, meant: str
+) -> None:
+    (tmp_path / "flags.env").write_text(f"{name}=1\n")
+    with pytest.raises(ConfigError, match=f"Did you mean {meant}"):
+        environment.read({}, [tmp_path])
+    with pytest.raises(ConfigError, match=f"Did you mean {meant}"):
+        environment.read({name: "1"}, [])
+
+
+def test_other_names_are_refused_in_the_file_and_let_be_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "flags.env").write_text("FOO=1\n")
+    with pytest.raises(ConfigError, match=r"FOO in flags\.env"):
+        environment.read({}, [tmp_path])
+    assert (
+        environment.read({"FOO": "1", "OPENAI_API_KEY": "x", "OPENROUTER_API_KEY": "x"}, []) == {}
+    )

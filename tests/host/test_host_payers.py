@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 
 from apiary import database
 from apiary.host import allowance

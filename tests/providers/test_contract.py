@@ -171,7 +171,7 @@ def test_nobody_there(tmp_path: Path, case: Case) -> None:
     ):
         with pytest.raises(ProviderDown) as caught:
             call()
-        expected = f"{provider.label} could not be reached. Your message is kept; try again."
+        expected = f"{provider.label} could not be reached. Try again."
         assert failure(caught, case).message == expected
 
 

@@ -458,8 +458,12 @@ def test_the_cap_travels(app: Flask) -> None:
     client.get(approve(begin(client, "second-0123456789a", limit="5")))
     card = client.get("/settings/openrouter", headers={"Accept": "application/json"}).get_json()
     assert (card["limit"], card["limit_remaining"]) == (5, 5)
-    answer = client.post("/settings/openrouter/connect", data={"limit": "lots"})
+    third = "third-0123456789ab"
+    answer = client.post("/settings/openrouter/connect", data={"limit": "lots", "attempt": third})
     assert answer.status_code == 422 and "not an amount" in answer.text
+    # The page that waits for the window hears of it too.
+    assert state(client, third)["state"] == "failed"
+    assert "an amount in US dollars" in state(client, third)["message"]
 
 
 def test_without_a_public_url_connect_works_on_loopback_only(make_app: Callable) -> None:

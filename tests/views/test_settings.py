@@ -170,7 +170,7 @@ def test_flipping_the_flag_keeps_what_is_connected(
     client.post(KEY_PATH, data={"api_key": paste_key})
     on = sign_in(make_app(OPENROUTER_OAUTH="1", **shared))
     page = on.get("/settings/").text
-    assert "Connected as" in page and "You may replace it by Connect" in page
+    assert "Connected as" in page and "Connect can take its place" in page
     assert on.get("/settings/openrouter", headers=JSON).get_json()["source"] == "key"
     again = sign_in(make_app(OPENROUTER_OAUTH="0", **shared))
     assert again.get("/settings/openrouter", headers=JSON).get_json()["state"] == "connected"

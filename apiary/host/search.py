@@ -1,7 +1,7 @@
 """Full-text search in what one owner has: titles and messages."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import peewee
 
@@ -14,7 +14,7 @@ from .words import Parts, Query
 MOST = 20
 #: How many hits are looked at for them.
 _HITS = 500
-_TITLES = 5000
+_MOST_TITLES = 5000
 
 # The owner stands in each part on its own: in the index for speed, in the rows for certainty.
 _SQLITE = """
@@ -32,6 +32,10 @@ JOIN conversation c ON c.id = m.conversation_id
 WHERE e.words @@ (to_tsquery('simple', %s) && %s::tsquery)
 AND e.owner = %s AND c.owner = %s AND c.deleted IS NULL
 ORDER BY e.id DESC LIMIT %s
+"""
+_TITLES = """
+SELECT id, title FROM conversation WHERE owner = ? AND deleted IS NULL
+ORDER BY updated DESC LIMIT ?
 """
 
 
@@ -63,9 +67,10 @@ def search(owner: str, text: str) -> Found:
     first: dict[str, str | None] = {}
     for message, conversation in _hits(owner, query):
         first.setdefault(conversation, message)
-    for conversation, title in _titles(owner):
-        if query.in_title(title):
-            first.setdefault(conversation, None)
+    if len(first) <= MOST:
+        for conversation, title in _titles(owner):
+            if query.in_title(title):
+                first.setdefault(conversation, None)
     chosen = dict(list(first.items())[:MOST])
     return Found(query, _results(owner, query, chosen), len(first) > MOST)
 
@@ -82,13 +87,9 @@ def _hits(owner: str, query: Query) -> list[tuple[str, str]]:
 
 
 def _titles(owner: str) -> list[tuple[str, str]]:
-    rows = (
-        Conversation.select(Conversation.id, Conversation.title)
-        .where(Conversation.owner == owner, Conversation.deleted.is_null())
-        .order_by(Conversation.updated.desc())
-        .limit(_TITLES)
-    )
-    return cast(list[tuple[str, str]], list(rows.tuples()))
+    mark = "?" if isinstance(database.obj, peewee.SqliteDatabase) else "%s"
+    rows = database.execute_sql(_TITLES.replace("?", mark), (owner, _MOST_TITLES))
+    return list(rows.fetchall())
 
 
 def _results(owner: str, query: Query, chosen: dict[str, str | None]) -> list[Result]:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 
 from .tables import clean
 
@@ -20,7 +21,7 @@ _FOLDED = 20_000
 Parts = list[tuple[str, bool]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """Phrases of one word or more, all of which must occur; ``open`` lets the last word go on."""
 
@@ -54,10 +55,14 @@ class Query:
             f"{' & ' if terms[1:] else ''}{terms[-1]}{':*' if self.open else ''}" if terms else ""
         )
 
+    @cached_property
+    def _folded(self) -> tuple[str, ...]:
+        return tuple(fold(" ".join(words)) for words in self.phrases)
+
     def in_title(self, title: str) -> bool:
         """Whether a title has all words, in the middle of longer ones too."""
         folded = fold(title)
-        return all(fold(" ".join(words)) in folded for words in self.phrases)
+        return all(words in folded for words in self._folded)
 
     def mark(self, text: str) -> Parts:
         """A whole text, hits marked."""
@@ -102,6 +107,8 @@ class Query:
 
 def fold(text: str) -> str:
     """Without case and accents."""
+    if text.isascii():
+        return text.lower()
     apart = unicodedata.normalize("NFKD", text)
     return "".join(c for c in apart if not unicodedata.combining(c)).casefold()
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -105,19 +106,39 @@ class Prefix:
 def refuse_unknown_host(settings: HostSettings) -> None:
     """Answer 400 to a Host that is neither the public URL's nor a name of this machine.
 
+    While the public URL is unset, bare addresses are answered too, but no other names: a page of
+    somebody else's whose name is made to lead here would else be let in (DNS rebinding).
+
     Not by TRUSTED_HOSTS: werkzeug 3.1 cannot trust an IPv6 address, ``[::1]`` included, and
     leaves nothing to render a page with.
     """
-    public = urlsplit(settings.public_url or "").hostname
-    if not public or request.endpoint in HEALTH:
+    if request.endpoint in HEALTH:
         # Health checks come by whatever address the machine has.
         return
-    if urlsplit(f"//{request.host}").hostname not in {public, *_LOOPBACK}:
+    public = urlsplit(settings.public_url or "").hostname
+    asked = urlsplit(f"//{request.host}").hostname or ""
+    if not public:
+        if asked not in _LOOPBACK and not _is_address(asked):
+            abort(
+                400,
+                "This site does not know its own name. Its operator has to set APIARY_PUBLIC_URL"
+                " to the address that browsers see.",
+            )
+        return
+    if asked not in {public, *_LOOPBACK}:
         abort(
             400,
             f"This site does not answer under that name. Its address is {settings.public_url} ."
             " A reverse proxy in front of it has to pass on the Host header.",
         )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse_foreign(settings: HostSettings) -> None:

@@ -227,3 +227,23 @@ def test_vendor_files(make_host):
         assert file.status_code in (200, 404)
     with make_host().test_client().get("/vendor/..%2f..%2fsetup.cfg") as file:
         assert file.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:3000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:3000", 200),
+        ("192.168.1.5:3000", 200),
+        ("rebound.example", 400),
+        ("rebound.example:3000", 400),
+    ],
+)
+def test_without_a_public_url_no_foreign_name_is_answered(make_host, host, status):
+    client = make_host().test_client()
+    with client.get("/", headers={**HTML, "Host": host}) as page:
+        assert page.status_code == status
+        assert (status == 200) or b"APIARY_PUBLIC_URL" in page.data
+    with client.get("/healthz", headers={"Host": host}) as health:
+        assert health.status_code == 200

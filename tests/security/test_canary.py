@@ -223,7 +223,7 @@ class Story:
         self.sandbox = sandbox
         self.caplog = caplog
         self.ada = eye.browser()
-        self.ada.sign_up("Ada")
+        self.ada.sign_up("Ada Hive")
         self.codes: set[str] = set()
         self.verifiers: set[str] = set()
         self.keys: set[str] = set()

@@ -20,7 +20,7 @@ def test_an_account_that_is_deleted_leaves_nothing(make_host: MakeHost, paste_ke
     folder = Path(app.instance_path)
     before = rows_of(app)
     ada = Browser(app)
-    ada.sign_up("Ada", PASSWORD)
+    ada.sign_up("Ada Hive", PASSWORD)
     ada.connect(paste_key)
     begin(ada, "attempt-of-ada-0123456789")
     ada.ask(f"{WORD} 1", model="sandbox/echo")

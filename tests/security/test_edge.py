@@ -69,7 +69,7 @@ def kinds(app: Flask, url: str, key: str, sandbox: LiveSandbox) -> Iterator[list
     app.testing = app.config["PROPAGATE_EXCEPTIONS"] = False
     ada = Safe(app, url)
     seen = [ada.get(path) for path in ("/", "/sign-in", "/settings/", "/models", "/healthz")]
-    ada.sign_up("Ada", PASSWORD)
+    ada.sign_up("Ada Hive", PASSWORD)
     seen += [ada.form("/settings/openrouter/key", api_key=key)]
     conversation = ada.conversation()
     seen += [ada.send(f"/c/{conversation}/messages", {"text": "Bees?", "model": "sandbox/echo"})]
@@ -203,7 +203,7 @@ def test_a_planted_cookie_is_worth_nothing_afterwards(
     """The attacker's own session stands in the victim's browser before the victim signs in."""
     app = make_host(OPENROUTER_OAUTH="1", APIARY_PUBLIC_URL="http://localhost")
     if door == "sign-in":
-        Browser(app).sign_up("Ada", PASSWORD)
+        Browser(app).sign_up("Ada Hive", PASSWORD)
     attacker = Browser(app)
     old_token = attacker.token()
     if door == "upgrade":
@@ -213,9 +213,9 @@ def test_a_planted_cookie_is_worth_nothing_afterwards(
     victim = Browser(app)
     victim.client._cookies = dict(planted)
     if door == "sign-in":
-        victim.sign_in("Ada", PASSWORD)
+        victim.sign_in("Ada Hive", PASSWORD)
     else:
-        victim.sign_up("Ada", PASSWORD)
+        victim.sign_up("Ada Hive", PASSWORD)
     assert victim.client._cookies != planted
     victim.connect(paste_key)
     begin(victim, ATTEMPT)
@@ -223,7 +223,7 @@ def test_a_planted_cookie_is_worth_nothing_afterwards(
     attacker.client._cookies = planted
     for path in ("/account", "/settings/", "/account/export", f"/c/{conversation}"):
         with attacker.get(path) as answer:
-            assert "Ada" not in answer.text and "sk-or-v1" not in answer.text, path
+            assert "Ada Hive" not in answer.text and "sk-or-v1" not in answer.text, path
     with call(victim, "POST", "/c", token=old_token) as answer:
         assert answer.status_code == 400, "the token of before is dead too"
 
@@ -249,13 +249,13 @@ def test_saved_cookies_are_dead(world: World, how: str) -> None:
             saved, row.method, row.at(world), row.send, token=token, Accept="application/json"
         ) as answer:
             text = answer.get_data(as_text=True)
-            assert "Ada" not in text and "Of bees" not in text, row
+            assert "Ada Hive" not in text and "Of bees" not in text, row
             assert row.method == "GET" or answer.status_code == 401, (row, answer.status_code)
 
 
 def test_the_flow_does_not_outlive_the_login(world: World, sandbox: LiveSandbox) -> None:
     world.ada.form("/account/sign-out-everywhere")
-    world.ada.sign_in("Ada", PASSWORD)
+    world.ada.sign_in("Ada Hive", PASSWORD)
     path = world.path("/settings/openrouter/callback/<flow>")
     with world.ada.get(f"{path}?code=abc") as answer:
         assert answer.headers["Location"].endswith("/trouble/other-browser")
@@ -369,7 +369,7 @@ def test_headers_that_lie(world: World, sandbox: LiveSandbox) -> None:
                 stays_here(answer, sandbox.url, (name, value))
                 text = answer.get_data(as_text=True)
                 assert "evil.example" not in text and "<svg onload" not in text, (name, path)
-                assert "Ada" not in text
+                assert "Ada Hive" not in text
         fields = {"attempt": f"attempt-of-header-{number}"}
         with world.ada.client.post(
             "/settings/openrouter/connect", data=fields, headers=sent
@@ -417,7 +417,7 @@ def test_odd_bytes_break_nothing(make_host: MakeHost, database_url: str) -> None
         APIARY_DATABASE_URL=database_url,
     )
     ada = Browser(app)
-    ada.sign_up("Ada", PASSWORD)
+    ada.sign_up("Ada Hive", PASSWORD)
     conversation = ada.conversation()
     odd = [
         "\0",

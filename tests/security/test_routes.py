@@ -116,7 +116,7 @@ def test_strangers(world: World) -> None:
                 text = answer.get_data(as_text=True)
                 if kind == "text/html":
                     assert answer.status_code == row.stranger, (row, text)
-                assert "Of bees" not in text and "Ada" not in text
+                assert "Of bees" not in text and "Ada Hive" not in text
                 assert not any(word in text for word in mine - {world.places["attempt"]}), row
         assert before <= world.rows(), row
 

@@ -65,7 +65,7 @@ class World:
 
 def found(app: Flask, key: str) -> World:
     ada = Browser(app)
-    ada.sign_up("Ada", PASSWORD)
+    ada.sign_up("Ada Hive", PASSWORD)
     conversation = ada.conversation()
     with ada.send(f"/c/{conversation}/rename", {"title": "Of bees"}) as answer:
         assert answer.status_code == 204

@@ -79,7 +79,7 @@ $(VENV)/.made:
 
 $(VENV)/.runtime: $(VENV)/.made setup.cfg pyproject.toml
 	@echo "Installing what Apiary needs into $(VENV) (about half a minute the first time) ..."
-	@$(pip) install -qq -e ".[server,postgres]"
+	@$(pip) install -qq -e ".[server,postgres,redis]"
 	@touch "$@"
 
 $(VENV)/.pip: $(VENV)/.made

@@ -1,5 +1,6 @@
 """The chat app that self-hosters run: a host of the plug-in like any other."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,13 @@ from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
 from . import edge, environment, logs, metrics, problems, views, visitors
 from .answers import Answers
+from .broadcast import Broadcast
+from .counters import SharedLimits
 from .keeper import Keeper
 from .limits import Limits
 from .metrics import Metrics
 from .settings import HostSettings
+from .shared import Shared
 from .state import Host
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -67,9 +71,16 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     )
     apiary.init_app(app)
     answers = Answers()
-    limited = not (app.testing and app.config.get("APIARY_LIMITS") is False)
+    limits = Limits(not (app.testing and app.config.get("APIARY_LIMITS") is False))
+    broadcast = None
+    if url := values.get("APIARY_REDIS_URL"):
+        # All processes of a site sign with one secret; another site's is another one.
+        digest = hashlib.sha256(str(app.secret_key).encode()).hexdigest()
+        broadcast = Broadcast(Shared(url, f"apiary:{digest[:12]}:"), answers)
+        if limits.enabled:
+            limits = SharedLimits(broadcast.shared)
     app.extensions["apiary.host"] = Host(
-        settings, apiary, answers, Limits(limited), Keeper(answers), Metrics()
+        settings, apiary, answers, limits, Keeper(answers, broadcast), Metrics(), broadcast
     )
     with app.app_context():
         settings.check_provider([provider.name for provider in apiary.providers()])

@@ -174,6 +174,12 @@ class Answer:
             batch = self._events[after:]
             return b"".join(batch), after + len(batch), self.ended is not None
 
+    def since(self, after: int) -> tuple[bytes, int, bool]:
+        """As :meth:`news`, for who is no reader."""
+        with self._changed:
+            batch = self._events[after:]
+            return b"".join(batch), after + len(batch), self.ended is not None
+
     def send_away(self) -> None:
         """End all readers; the answer goes on. Who may still read will come back."""
         with self._changed:
@@ -253,6 +259,12 @@ class Answers:
                 for a in self._by_conversation.values()
                 if a.ended is None and owner in (None, a.owner)
             ]
+
+    def all_kept(self) -> list[Answer]:
+        """The running answers, and those that ended less than a minute ago."""
+        with self._lock:
+            self._sweep()
+            return list(self._by_conversation.values())
 
     def _sweep(self) -> None:
         oldest = time.monotonic() - KEPT

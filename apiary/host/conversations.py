@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import branches
+from .state import here
 from .tables import Attachment, Conversation, Message, Spent, clean
 
 TITLE_LENGTH = 60
@@ -104,7 +105,10 @@ def is_waiting(rows: Sequence[Message]) -> bool:
 
 def is_running(row: Message) -> bool:
     """Whether some process is writing this answer."""
-    return row.state == "streaming" and row.saved > time.time() - LEASE
+    if row.state != "streaming" or row.saved < time.time() - LEASE:
+        return False
+    broadcast = here().broadcast
+    return broadcast is None or not broadcast.dead(row)
 
 
 def running(conversation: Conversation) -> Message | None:

@@ -40,7 +40,7 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
                 news += encode(number, kind, {"text": now[len(before) :]})
         text, reasoning = row.text, row.reasoning
         if not conversations.is_running(row):
-            yield news + _end(number, row)
+            yield news + end(number, row)
             return
         if not news and time.monotonic() - spoke > HEARTBEAT:
             news = b": still here\n\n"
@@ -50,7 +50,8 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
         time.sleep(_LOOK_EVERY)
 
 
-def _end(number: int, row: Message) -> bytes:
+def end(number: int, row: Message) -> bytes:
+    """The last events of an answer, as its row tells them."""
     if conversations.is_dead(row):
         conversations.break_off(row)
     events = b""

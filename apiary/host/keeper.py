@@ -10,6 +10,7 @@ from apiary import ApiaryError
 
 from . import answers, conversations, writer
 from .answers import Answer, Answers
+from .broadcast import Broadcast
 
 #: Seconds between two rounds, and times its own length that one waits for the next.
 _EVERY = 1.0
@@ -32,7 +33,8 @@ class Keeper:
     Other processes, and this one after a crash, take an answer without signs of life for dead.
     """
 
-    def __init__(self, running: Answers) -> None:
+    def __init__(self, running: Answers, broadcast: Broadcast | None = None) -> None:
+        self._broadcast = broadcast
         self._answers = running
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -40,6 +42,8 @@ class Keeper:
 
     def watch(self, app: Flask) -> None:
         """Make sure that the thread runs; it ends by itself when no answer does."""
+        if self._broadcast is not None:
+            self._broadcast.watch(app)
         with self._lock:
             if self._thread is None:
                 self._app = app

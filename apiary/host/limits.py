@@ -54,7 +54,7 @@ class Limits:
     """The tries of one process. Several processes each count for themselves."""
 
     def __init__(self, enabled: bool = True) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._lock = threading.Lock()
         self._tries: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
 
@@ -63,7 +63,7 @@ class Limits:
 
         :raises TooOften: the window is full; a refused try does not count.
         """
-        if not self._enabled:
+        if not self.enabled:
             return
         now = time.monotonic()
         with self._lock:

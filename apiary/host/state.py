@@ -12,6 +12,7 @@ from .limits import Limits
 from .settings import HostSettings
 
 if TYPE_CHECKING:
+    from .broadcast import Broadcast
     from .keeper import Keeper
     from .metrics import Metrics
 
@@ -24,6 +25,7 @@ class Host:
     limits: Limits
     keeper: "Keeper"
     metrics: "Metrics"
+    broadcast: "Broadcast | None" = None
 
 
 def here() -> Host:

@@ -143,6 +143,12 @@ def stop(conversation: Conversation) -> None:
     if answer is not None:
         stop_answer(answer)
         return
+    broadcast = here().broadcast
+    if broadcast is not None:
+        for row in Message.select(Message.id).where(
+            Message.conversation == conversation.id, Message.state == "streaming"
+        ):
+            broadcast.stop(row.id)
     # Another process may be writing it: that one sees the row's state with its next save.
     now = time.time()
     Message.update(state="stopped", finish_reason="stopped", finished=now).where(

@@ -21,18 +21,28 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@contextmanager
-def app(folder: Path, upstream: str, port: int | None = None, grace: int = 5, **settings: str):
-    """The production server; gives the process and its address."""
-    port = port or free_port()
+def _environ(folder: Path, upstream: str, settings: dict[str, str]) -> dict[str, str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("APIARY_", "OPENROUTER"))}
-    environ = clean | {
+    return clean | {
         "PYTHONPATH": str(ROOT),
         "APIARY_INSTANCE_PATH": str(folder / "instance"),
         "APIARY_OPENROUTER_URL": upstream,
         "OPENROUTER_OAUTH": "0",
         **settings,
     }
+
+
+def upgrade(folder: Path, upstream: str, **settings: str) -> None:
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "apiary", "upgrade"]
+    environ = _environ(folder, upstream, settings)
+    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
+
+
+@contextmanager
+def app(folder: Path, upstream: str, port: int | None = None, grace: int = 5, **settings: str):
+    """The production server; gives the process and its address."""
+    port = port or free_port()
+    environ = _environ(folder, upstream, settings)
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-b", f"127.0.0.1:{port}"]
     command += ["--worker-class=apiary.host.gunicorn.Worker", "--threads=64"]
     command += [f"--graceful-timeout={grace}", "--no-control-socket"]

@@ -122,11 +122,15 @@ def stream(id: str) -> AnyResponse:
     text = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
     seen = int(text[:12]) if text.isascii() and text.isdigit() else 0
     answer = here().answers.find(conversation.id)
-    if answer is not None and seen < elsewhere.FIRST:
-        # A number beyond the last one belongs to an answer that stood here before.
-        if seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen):
-            return _events(_follow(answer, seen))
-    elif seen == 0 and (row := conversations.running(conversation)):
+    # A number beyond the last one belongs to an answer that stood here before.
+    if answer is not None and (
+        seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen)
+    ):
+        return _events(_follow(answer, seen))
+    broadcast = here().broadcast
+    if broadcast is not None and (found := broadcast.find(conversation, seen)):
+        return _events(broadcast.follow(orders.this_app(), found, seen))
+    if seen == 0 and (row := conversations.running(conversation)):
         return _events(elsewhere.follow(orders.this_app(), row.id))
     # A page that has seen a part already reads the rest from the database.
     return Response(status=204)

@@ -1,0 +1,166 @@
+"""Running answers told to other processes, and followed from there."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import peewee
+from flask import Flask
+
+from apiary import database
+
+from . import conversations, elsewhere, writer
+from .answers import HEARTBEAT, Answer, Answers
+from .shared import DEAD, Away, Published, Shared, behind
+from .tables import Conversation, Message
+
+_log = logging.getLogger(__name__)
+#: Seconds between two rounds: what other processes' readers wait longer.
+_EVERY = 0.04
+#: Seconds that who stops an answer waits for its writer.
+_PATIENCE = 2.0
+_NOTHING = 50
+
+
+class Broadcast:
+    """One thread that tells of this process's answers while there are any."""
+
+    def __init__(self, shared: Shared, answers: Answers) -> None:
+        self.shared = shared
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._known: dict[Answer, Published] = {}
+
+    def watch(self, app: Flask) -> None:
+        """Make sure that the thread runs; it ends by itself when there is nothing to tell."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(
+                    target=self._run, args=(app,), name="apiary-broadcast", daemon=True
+                )
+                self._thread.start()
+
+    def _run(self, app: Flask) -> None:
+        idle = 0
+        while True:
+            time.sleep(_EVERY)
+            try:
+                busy = self._round(app)
+            except Away:
+                # What of it arrived is not known: all is told anew.
+                self._known.clear()
+                time.sleep(0.5)
+                continue
+            except Exception:
+                _log.exception("Other processes could not be told of answers")
+                time.sleep(1)
+                continue
+            idle = 0 if busy else idle + 1
+            with self._lock:
+                if idle > _NOTHING and not self._answers.all_running():
+                    self._thread = None
+                    return
+
+    def _round(self, app: Flask) -> bool:
+        kept = [answer for answer in self._answers.all_kept() if answer.stored]
+        told: dict[Answer, Published] = {}
+        for answer in kept:
+            known = self._known.get(answer)
+            if known is None:
+                known = self._known[answer] = Published(answer.message_id)
+            elif known.over:
+                continue
+            known.events, known.at, known.over = answer.since(known.at)
+            told[answer] = known
+        for gone in self._known.keys() - set(kept):
+            del self._known[gone]
+        if not told:
+            return False
+        wanted = self.shared.publish(told.values())
+        for answer in told:
+            if answer.message_id in wanted:
+                with app.app_context():
+                    writer.finish(answer, "stopped", finish_reason="stopped")
+                    answer.cut()
+        return True
+
+    def stop(self, message_id: str) -> bool:
+        """Stop another process's answer. False when nobody did; the caller marks it then."""
+        if not self.shared.stop(message_id):
+            return False
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            if not Message.select().where(_streaming(message_id)).exists():
+                return True
+        return False
+
+    def dead(self, row: Message) -> bool:
+        """Whether the process that wrote this answer is surely gone."""
+        return row.saved < time.time() - DEAD and self.shared.claimed(row.id) is False
+
+    def find(self, conversation: Conversation, seen: int) -> str | None:
+        """The id of the answer there that goes on behind what somebody has seen of it."""
+        rows = conversations.messages(conversation)
+        if seen >= elsewhere.FIRST or not rows or rows[-1].role != "assistant":
+            return None
+        last: str = rows[-1].id
+        running = rows[-1].state == "streaming"
+        return last if (running or seen) and self.shared.has(last) else None
+
+    def follow(self, app: Flask, message_id: str, after: int) -> Iterator[bytes]:
+        """The events behind number ``after`` of an answer that another process writes."""
+        yield b": open\n\n"
+        position, spoke = f"{after}-0", time.monotonic()
+        while True:
+            try:
+                found = self.shared.read(message_id, position, 1000)
+            except Away:
+                # Who reads comes again, and is told then what can be had.
+                return
+            # An entry may begin before what was read: with who comes back to it, and where
+            # all was told anew.
+            news = b"".join(behind(events, after) for _, events, _ in found)
+            if found:
+                position = found[-1][0]
+                after = int(position.partition("-")[0])
+            elif self.shared.claimed(message_id) is False:
+                with app.app_context(), database.connection_context():
+                    row = bury(self, message_id)
+                if row is not None:
+                    yield elsewhere.end(after, row)
+                    return
+            if not news and time.monotonic() - spoke > HEARTBEAT:
+                news = b": still here\n\n"
+            if news:
+                spoke = time.monotonic()
+                yield news
+            if found and found[-1][2]:
+                return
+
+
+def bury(broadcast: Broadcast, message_id: str) -> Message | None:
+    """Save the answer of a dead process as broken off, with all text that others heard of.
+
+    None while it may still live.
+    """
+    row: Message | None = Message.get_or_none(Message.id == message_id)
+    if row is None or (row.state == "streaming" and not broadcast.dead(row)):
+        return None
+    if row.state == "streaming":
+        texts = broadcast.shared.texts(message_id)
+        for name, kind in (("text", "delta"), ("reasoning", "reasoning")):
+            if len(heard := texts.get(kind, "")) > len(getattr(row, name)):
+                setattr(row, name, heard)
+        conversations.break_off(row)
+        names = ("text", "reasoning", "state", "finished")
+        values = {name: getattr(row, name) for name in names}
+        values |= {n: getattr(row, n) for n in ("error_code", "error_message", "error_action")}
+        Message.update(**values).where(_streaming(message_id)).execute()
+    return row
+
+
+def _streaming(message_id: str) -> peewee.Expression:
+    return (Message.id == message_id) & (Message.state == "streaming")

@@ -1,0 +1,216 @@
+"""What the processes of one site share through Redis: running answers, and who writes them.
+
+Everything here may fail at any time. Then each process goes on by itself, and followers on
+other processes read what is saved in the database.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from apiary import ConfigError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+#: Milliseconds that a writer's claim on its answer lasts, and seconds between two of them.
+LEASE_MS, RENEW = 4000, 1.0
+#: Entries of one answer that are kept, and seconds for which they are kept after the end.
+MOST_ENTRIES, KEPT = 20_000, 60
+#: An answer whose claim has run out and whose row was not saved for so long is dead.
+DEAD = 6.0
+#: Seconds without Redis before it is tried again.
+_PAUSE = 2.0
+
+
+class Away(Exception):
+    """Redis does not answer now."""
+
+
+class Shared:
+    """One process's side of it.
+
+    :param prefix: stands before all keys, so that several sites may share one Redis.
+    :raises ConfigError: the URL cannot be read, or the client is not installed.
+    """
+
+    def __init__(self, url: str, prefix: str) -> None:
+        try:
+            import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
+        except ImportError:
+            raise ConfigError(
+                "APIARY_REDIS_URL needs the client of Redis: pip install 'flask-apiary[redis]'."
+            ) from None
+        try:
+            self._redis: Any = redis.Redis.from_url(
+                url,
+                socket_connect_timeout=1,
+                socket_timeout=3,
+                # One more try: a connection may have died while it lay idle.
+                retry=Retry(NoBackoff(), 1),
+            )
+        except ValueError:
+            raise ConfigError(
+                "APIARY_REDIS_URL cannot be read. Write redis://:password@host:6379/0."
+            ) from None
+        self.url = url
+        self.prefix = prefix
+        self.failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        self._until = 0.0
+        self._down = False
+
+    def ask(self, work: Callable[[Any], _T]) -> _T:
+        """What ``work`` gets from the client.
+
+        :raises Away: at once for a while after a failure. The first of a row is logged.
+        """
+        if time.monotonic() < self._until:
+            raise Away
+        try:
+            found = work(self._redis)
+        except self.failures as error:
+            self._until = time.monotonic() + _PAUSE
+            if not self._down:
+                _log.warning("Redis is away, each process goes on by itself: %s", type(error))
+            self._down = True
+            raise Away from None
+        if self._down:
+            self._down = False
+            _log.warning("Redis is back")
+        return found
+
+    def key(self, kind: str, message_id: str) -> str:
+        return f"{self.prefix}{kind}:{message_id}"
+
+    def publish(self, answers: Iterable["Published"]) -> list[str]:
+        """Send what is new of these answers.
+
+        :return: ids of those that somebody wants to stop.
+        :raises Away: nothing can be said of what arrived.
+        """
+        running: list[str] = []
+
+        def work(redis: Any) -> Any:
+            pipe = redis.pipeline(transaction=False)
+            for one in answers:
+                one.put(pipe, self)
+                if not one.over:
+                    running.append(one.id)
+            if running:
+                pipe.mget([self.key("stop", name) for name in running])
+            return pipe.execute()
+
+        results = self.ask(work)
+        flags = results[-1] if running else []
+        return [name for name, flag in zip(running, flags, strict=True) if flag]
+
+    def claimed(self, message_id: str) -> bool | None:
+        """Whether a living process writes this answer; None where that is not known."""
+        try:
+            return bool(self.ask(lambda redis: redis.exists(self.key("lease", message_id))))
+        except Away:
+            return None
+
+    def stop(self, message_id: str) -> bool:
+        """Ask the process that writes this answer to end it. False when that cannot be."""
+        if not self.claimed(message_id):
+            return False
+        try:
+            self.ask(lambda redis: redis.set(self.key("stop", message_id), 1, ex=KEPT))
+        except Away:
+            return False
+        return True
+
+    def has(self, message_id: str) -> bool:
+        """Whether events of this answer can be read here."""
+        try:
+            return bool(self.ask(lambda redis: redis.exists(self.key("answer", message_id))))
+        except Away:
+            return False
+
+    def read(self, message_id: str, after: str, wait: int) -> list[tuple[str, bytes, bool]]:
+        """(position, events, whether it is the end) behind a position.
+
+        :param wait: milliseconds to wait for the first.
+        :raises Away:
+        """
+        key = self.key("answer", message_id)
+        found = self.ask(lambda redis: redis.xread({key: after}, count=500, block=wait))
+        entries = (
+            found.get(key.encode(), [[]])[0]
+            if isinstance(found, dict)
+            else (found[0][1] if found else [])
+        )
+        return [
+            (position.decode(), fields.get(b"events", b""), b"end" in fields)
+            for position, fields in entries
+        ]
+
+    def texts(self, message_id: str) -> dict[str, str]:
+        """All text of an answer, by kind, if all of it is here."""
+        key = self.key("answer", message_id)
+        try:
+            entries = self.ask(lambda redis: redis.xrange(key))
+        except Away:
+            return {}
+        found: dict[str, list[str]] = {"delta": [], "reasoning": []}
+        expected = 1
+        for _, fields in entries:
+            for number, kind, data in parse(fields.get(b"events", b"")):
+                if number != expected:
+                    return {}
+                expected += 1
+                if kind in found:
+                    found[kind].append(data["text"])
+        return {kind: "".join(pieces) for kind, pieces in found.items()}
+
+
+class Published:
+    """How far one answer of this process is known to the others."""
+
+    def __init__(self, message_id: str) -> None:
+        self.id = message_id
+        self.at = 0
+        self.over = False
+        self.events = b""
+        self._began = False
+        self._claimed = 0.0
+
+    def put(self, pipe: Any, shared: Shared) -> None:
+        """Add the commands that tell the others what is new."""
+        key, lease = shared.key("answer", self.id), shared.key("lease", self.id)
+        if not self._began:
+            # An answer that goes on begins a stream anew, under the name that it had.
+            pipe.delete(key, shared.key("stop", self.id))
+            self._began = True
+        if self.events:
+            fields = {"events": self.events}
+            pipe.xadd(key, fields, f"{self.at}-0", maxlen=MOST_ENTRIES, approximate=True)
+        now = time.monotonic()
+        if self.over:
+            pipe.xadd(key, {"end": 1}, f"{max(1, self.at)}-1")
+            pipe.expire(key, KEPT)
+            pipe.delete(lease)
+        elif now - self._claimed > RENEW:
+            self._claimed = now
+            pipe.set(lease, os.getpid(), px=LEASE_MS)
+            pipe.expire(key, 3600)
+
+
+def parse(batch: bytes) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The events of our own wire form, as they were encoded together."""
+    for piece in batch.split(b"\n\n")[:-1]:
+        number, kind, data = piece.split(b"\n", 2)
+        yield int(number[4:]), kind[7:].decode(), json.loads(data[6:])
+
+
+def behind(batch: bytes, number: int) -> bytes:
+    """The events whose number is greater."""
+    if not batch or int(batch[4 : batch.index(b"\n")]) > number:
+        return batch
+    pieces = batch.split(b"\n\n")[:-1]
+    return b"".join(p + b"\n\n" for p in pieces if int(p[4 : p.index(b"\n")]) > number)

@@ -1,0 +1,189 @@
+"""Two app processes, PostgreSQL and Redis: an answer belongs to the site, not to a process."""
+
+import itertools
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from tests.scale.running import app, text_of, upgrade, workers
+
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+@pytest.fixture
+def redis_url():
+    redis = pytest.importorskip("redis")
+    with redis.Redis.from_url(REDIS, socket_connect_timeout=2) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            pytest.skip(f"no Redis at {REDIS}: {error}")
+    return REDIS
+
+
+@pytest.fixture
+def site(tmp_path, sandbox, new_postgres, redis_url):
+    """Starts processes of one site. Its keys in Redis are named after its secret."""
+    settings = {
+        "APIARY_DATABASE_URL": new_postgres(),
+        "APIARY_REDIS_URL": redis_url,
+        "APIARY_SECRET_KEY": secrets.token_hex(20),
+    }
+    upgrade(tmp_path, sandbox.url, **settings)
+    with ExitStack() as stack:
+
+        def start(**more: str):
+            return stack.enter_context(app(tmp_path, sandbox.url, **settings | more))
+
+        start.settings = settings
+        yield start
+
+
+def wait_for(what, seconds=15.0):
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
+
+
+def kill(server):
+    """As the machine would, with all that it runs."""
+    for pid in workers(server):
+        os.kill(pid, signal.SIGKILL)
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def test_an_answer_is_followed_and_stopped_elsewhere(site, sandbox, person):
+    sandbox.state.switches.pace = 0.3
+    (_, one), (_, two) = site(), site()
+    ann = person(one)
+    with ann.ask(one) as begun:
+        first = list(itertools.islice(begun, 3))
+        with ann.follow(two, after=2) as (status, there):
+            assert status == 200
+            assert next(there) == first[2]
+            seen = list(itertools.islice(there, 2))
+            assert [number for number, _, _ in seen] == [4, 5]
+            with ann.follow(two) as (_, anew):
+                assert list(itertools.islice(anew, 3)) == first
+            began = time.monotonic()
+            assert ann.post(f"{two}{ann.talk}/stop").status_code in (204, 303)
+            seen += there
+            assert seen[-1][1:] == ("done", seen[-1][2]) and time.monotonic() - began < 3
+        first += begun
+    assert first[-1] == seen[-1]
+    row = ann.messages(two)[-1]
+    assert (row["state"], row["text"]) == ("stopped", text_of(first))
+
+
+def test_a_killed_process_leaves_an_answer_that_can_go_on(site, sandbox, person):
+    sandbox.state.switches.pace = 0.3
+    (server, one), (_, two) = site(), site()
+    ann = person(one)
+    with ann.ask(one) as begun:
+        list(itertools.islice(begun, 4))
+        with ann.follow(two) as (_, there):
+            seen = list(itertools.islice(there, 4))
+            kill(server)
+            began = time.monotonic()
+            seen += there
+    assert seen[-1][1] == "error" and seen[-1][2]["code"] == "broken_off"
+    assert time.monotonic() - began < 12
+    row = ann.messages(two)[-1]
+    # Nothing that anybody has seen is lost.
+    assert (row["state"], row["text"]) == ("incomplete", text_of(seen))
+    sandbox.state.switches.pace = 0.01
+    about = {"message_id": row["id"], "model": "sandbox/echo"}
+    answer = ann.post(f"{two}{ann.talk}/continue", json=about)
+    assert answer.status_code == 200 and "event: done" in answer.text
+    assert ann.messages(two)[-1]["state"] == "complete"
+
+
+class Cable:
+    """A TCP way to Redis that can be pulled."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self.pulled = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.pulled:
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self._target))
+            self._open += [near, far]
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=ends, daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+
+    def pull(self) -> None:
+        self.pulled = True
+        for end in self._open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._open.clear()
+
+    def close(self) -> None:
+        self.pull()
+        self._listener.close()
+
+
+@pytest.fixture
+def cable(redis_url):
+    made = Cable(int(redis_url.partition("://")[2].partition("/")[0].rpartition(":")[2]))
+    yield made
+    made.close()
+
+
+def test_without_redis_an_answer_goes_on_and_is_saved(site, sandbox, person, cable):
+    sandbox.state.switches.pace = 0.2
+    (_, one), (_, two) = site(APIARY_REDIS_URL=f"redis://127.0.0.1:{cable.port}/0"), site()
+    ann = person(one)
+    with ann.ask(one) as begun:
+        first = list(itertools.islice(begun, 3))
+        cable.pull()
+        # Limits count in memory now: asking still works.
+        assert ann.post(f"{one}/c", json={}).status_code == 201
+        first += itertools.islice(begun, 3)
+        cable.pulled = False
+        # Back again: others hear all of it, under the same numbers.
+        with ann.follow(two) as (status, there):
+            assert status == 200
+            assert list(itertools.islice(there, 4)) == first[:4]
+        first += begun
+    assert first[-1][1] == "done"
+    row = ann.messages(two)[-1]
+    assert (row["state"], row["text"]) == ("complete", text_of(first))
+
+
+def test_limits_hold_across_processes(site, person):
+    (_, one), (_, two) = site(), site()
+    ann = person(one)
+    answers = [
+        ann.post(f"{(one, two)[n % 2]}/settings/openrouter/check").status_code for n in range(14)
+    ]
+    assert answers.count(429) >= 3, answers

@@ -80,7 +80,7 @@ def test_metadata(built):
     assert metadata["Name"] == "flask-apiary"
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert metadata.get_all("Provides-Extra") == ["postgres", "server"]
+    assert metadata.get_all("Provides-Extra") == ["postgres", "redis", "server"]
     assert "# Apiary" in metadata.get_payload()
 
 

@@ -28,6 +28,9 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
     while True:
         with app.app_context(), database.connection_context():
             row = Message.get_or_none(Message.id == message_id)
+            running = row is not None and conversations.is_running(row)
+            if row is not None and conversations.is_dead(row):
+                conversations.break_off(row)
         if row is None:
             return
         news = b""
@@ -39,7 +42,7 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
                 number += 1
                 news += encode(number, kind, {"text": now[len(before) :]})
         text, reasoning = row.text, row.reasoning
-        if not conversations.is_running(row):
+        if not running:
             yield news + end(number, row)
             return
         if not news and time.monotonic() - spoke > HEARTBEAT:
@@ -52,8 +55,6 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
 
 def end(number: int, row: Message) -> bytes:
     """The last events of an answer, as its row tells them."""
-    if conversations.is_dead(row):
-        conversations.break_off(row)
     events = b""
     if row.completion_tokens is not None:
         number += 1

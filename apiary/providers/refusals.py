@@ -56,6 +56,11 @@ _WORDS = {
 }
 
 
+_MODERATED = frozenset(
+    {"content_policy_violation", "content_filter", "moderation", "moderated", "guardrail_blocked"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """What the body of an error says, in whichever of the known forms it has."""
@@ -146,7 +151,11 @@ def error(
     if status == 401:
         return KeyRejected(f"{label} does not accept this key.", provider=name)
     if status == 403:
-        return Forbidden(f"{label} does not allow this{tail}", provider=name)
+        found_bad = Forbidden(f"{label} does not allow this{tail}", provider=name)
+        if said.words & _MODERATED:
+            # Nothing in the account changes that; another model may see it otherwise.
+            found_bad.action = "pick_model"
+        return found_bad
     if status == 429:
         return RateLimited(
             f"{label} asks to wait {_duration(wait)}.", provider=name, retry_after=wait

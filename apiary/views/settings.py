@@ -13,8 +13,10 @@ from .guards import browser, owner, wants_json
 
 
 def index() -> ResponseReturnValue:
-    """The page with all cards."""
-    return render_template("apiary/settings/index.html", cards=cards(owner(), browser()))
+    """The page with all cards. With ``?back=home`` its forms lead back to the host's page."""
+    back = "home" if request.args.get("back") == "home" and current().home else "settings"
+    shown = cards(owner(), browser())
+    return render_template("apiary/settings/index.html", cards=shown, back=back)
 
 
 def show(provider: str) -> ResponseReturnValue:

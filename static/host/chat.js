@@ -22,6 +22,9 @@ const turns = $("turns");
 const form = $("composer");
 const say = (words) => ($("status").textContent = words);
 
+// Where a focus in the box would bring up a keyboard over half the page.
+const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
+
 let onPick = null; // what a choice in the list is for, beside the next message
 
 const scroll = followEnd(main, $("jump"));
@@ -109,7 +112,7 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
   panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (chat.waiting || failed) chat.retry();
-  else box.focus();
+  if (!TOUCH.matches) box.focus();
 });
 
 // -- buttons inside the answers
@@ -144,8 +147,9 @@ async function start() {
   const kept = store.get(`model:${chat.base || "new"}`);
   if (kept && kept.provider === choice().provider) setChoice(kept);
   dressAll(turns, can);
+  if (!TOUCH.matches && !location.hash && document.activeElement === document.body) box.focus();
   if (location.hash.startsWith("#m-")) scroll.release(); // search.js shows that place
-  else scroll.pin();
+  else if (turns.childElementCount) scroll.pin();
   if ("running" in main.dataset) await chat.resume();
   else if (chat.waiting && payer.kind !== "none") await chat.retry();
 }

@@ -10,7 +10,9 @@ export function composer(form, on) {
   const text = form.elements.text;
   const send = form.querySelector("#send");
   const stop = form.querySelector("#stop");
-  let key = "draft:new";
+  // Drafts are their writer's: whoever uses this browser next does not find them.
+  const writer = document.getElementById("main").dataset.me;
+  let key = `draft:${writer}:new`;
   let running = false;
   let saving = 0;
 
@@ -74,7 +76,7 @@ export function composer(form, on) {
       const sent = store.get(`sent:${key}`);
       if (keepDraft) this.forget(false);
       files.setConversation(id, keepDraft);
-      key = `draft:${id || "new"}`;
+      key = `draft:${writer}:${id || "new"}`;
       if (keepDraft) {
         store.set(key, draft);
         store.set(`sent:${key}`, sent);

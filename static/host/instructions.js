@@ -6,9 +6,9 @@ import { OFFLINE, post, problem, store } from "./http.js";
 export function instructions(chat, say) {
   const dialog = document.getElementById("instructions");
   const opener = document.getElementById("instructions-open");
-  const { own, default: usual } = dialog.querySelector("form").elements;
-  const use = dialog.querySelector("form").elements.use;
-  const trouble = dialog.querySelector(".error");
+  const form = dialog.querySelector("template").content.firstElementChild.cloneNode(true);
+  const { own, default: usual, use } = form.elements;
+  const trouble = form.querySelector(".error");
   let kept = read();
 
   // What was written for a conversation that has not begun waits for its first message.
@@ -38,6 +38,7 @@ export function instructions(chat, say) {
   opener.addEventListener("click", () => {
     kept = read();
     trouble.hidden = true;
+    dialog.append(form);
     dialog.showModal();
   });
   dialog.addEventListener("change", (event) => {
@@ -46,11 +47,12 @@ export function instructions(chat, say) {
     if (!own.hidden) own.focus();
   });
   dialog.addEventListener("cancel", () => write(kept));
-  dialog.querySelector('[data-action="cancel"]').addEventListener("click", () => {
+  dialog.addEventListener("close", () => form.remove());
+  form.querySelector('[data-action="cancel"]').addEventListener("click", () => {
     write(kept);
     dialog.close();
   });
-  dialog.querySelector("form").addEventListener("submit", async (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const now = read();
     let failed = null;

@@ -5,7 +5,7 @@ const NEAR = 80; // px from the end that still count as "at the end"
 export function followEnd(content, jump) {
   const root = document.scrollingElement;
   const atEnd = () => root.scrollHeight - root.clientHeight - root.scrollTop < NEAR;
-  let pinned = true;
+  let pinned = false; // until there is something to follow
   let height = 0;
 
   const toEnd = () => root.scrollTo({ top: root.scrollHeight, behavior: "instant" });

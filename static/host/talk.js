@@ -36,10 +36,8 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     turns.append(question);
     scroll.pin();
     const answer = begin();
-    if (!base && !(await create(text))) {
-      const message = "The conversation could not be opened. Reload the page; your message is kept.";
-      return finish(answer, () => answer.fail({ ...OFFLINE, message, action: "reload" }));
-    }
+    const closed = base ? null : await create(text);
+    if (closed) return finish(answer, () => answer.fail(closed));
     identify(question, base, id, edit ? versionsOf(edit) : []);
     const body = { text, id, ...choice(), ...(edit && { edit: edit.dataset.id }) };
     if (files.length) body.attachments = files.map((file) => file.id);
@@ -129,22 +127,27 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
   };
   const lastQuestion = () => [...turns.querySelectorAll(".asked")].at(-1);
 
-  /** Opens a conversation on the server, for its first message. */
+  /** Opens a conversation on the server, for its first message. @returns null, or what hindered */
   async function create(text = "") {
+    const again = { action: "reload" };
     try {
       const response = await post(main.dataset.create);
-      if (!response.ok) return false;
+      if (!response.ok) return { ...again, ...(await problem(response)) };
       const { id } = await response.json();
       base = absolute(`${main.dataset.create}/${id}`);
     } catch {
-      return false;
+      return { ...OFFLINE, ...again };
     }
     history.replaceState(null, "", base);
     list.add(base, text ? titleOf(text) : "New chat");
     box.setConversation(base, true);
     store.set(`model:${base}`, store.get("model:new"));
+    for (const entry of document.querySelectorAll("#more [data-tail]")) {
+      entry[entry.tagName === "FORM" ? "action" : "href"] = base + entry.dataset.tail;
+    }
+    document.getElementById("more").hidden = false;
     await can.begun(base);
-    return true;
+    return null;
   }
 
   /**

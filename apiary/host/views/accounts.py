@@ -45,6 +45,8 @@ def sign_in() -> AnyResponse | str:
 @blueprint.route("/sign-up", methods=["GET", "POST"])
 def sign_up() -> AnyResponse | str:
     form = SignUpForm()
+    if request.method == "GET" and (known := person()) and known.member:
+        return redirect(url_for("accounts.account"), 303)
     if not here().settings.signup:
         return _page("sign_up", form, "This site takes no new members. Ask who runs it.", shut=True)
     error = None

@@ -58,6 +58,7 @@ def examine(state: State, app: Flask, *, offline: bool = False) -> list[Check]:
         lambda: flags(state),
         lambda: address(state, app),
         lambda: proxies(state, app),
+        lambda: owner(state, app),
         lambda: secrets(state, app),
         lambda: instance(state, app),
         lambda: database(state),
@@ -83,6 +84,18 @@ def flags(state: State) -> Iterator[Check]:
             "warn",
             f"APIARY_OPENROUTER_URL is {settings.openrouter_url}, a sandbox on this machine.",
             "For the real OpenRouter, leave APIARY_OPENROUTER_URL empty.",
+        )
+
+
+def owner(state: State, app: Flask) -> Iterator[Check]:
+    """Whether the app says who is asking."""
+    if state.asks_flask_login and not hasattr(app, "login_manager"):
+        yield Check(
+            "owner",
+            "wrong",
+            "Nothing says who is signed in, so no page of Apiary can be shown.",
+            "Set up Flask-Login in this app, or pass Apiary(owner=...), a function that returns"
+            " the current user's id.",
         )
 
 

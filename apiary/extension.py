@@ -17,7 +17,7 @@ from . import doctor as examination
 from .addresses import Policy
 from .cli import commands
 from .client import Answer, BeforeSend, Catalogue, Client, Messages
-from .config import Settings
+from .config import VARIABLES, Settings, Variable
 from .crypto import KeyRing, generated_secret, new_key
 from .errors import ConfigError
 from .http import Http
@@ -55,6 +55,7 @@ class Apiary:
         question is sent; may return other messages, such as with a system prompt before them.
     :param may_add_endpoint: called with an owner; says whether that one may add an endpoint of
         their own where ``APIARY_CUSTOM_ENDPOINTS`` is ``public`` or ``lan``. Left out, all may.
+    :param variables: settings of the host's, which ``flask apiary flags`` shows too.
 
     One object may serve several apps; nothing of an app is kept on it.
     """
@@ -72,6 +73,7 @@ class Apiary:
         auth_servers: Callable[[Settings, Http], Iterable[AuthServer]] | None = None,
         before_send: BeforeSend | None = None,
         may_add_endpoint: Callable[[str], bool] | None = None,
+        variables: Iterable[Variable] = (),
     ) -> None:
         self._url_prefix = url_prefix
         self._owner = owner
@@ -82,6 +84,7 @@ class Apiary:
         self._auth_servers = auth_servers
         self._before_send = before_send
         self._may_add_endpoint = may_add_endpoint
+        self._variables = tuple(variables)
         if app is not None:
             self.init_app(app)
 
@@ -122,8 +125,10 @@ class Apiary:
             connect=Connect(vault, servers, providers),
             http=http,
             owner=partial(_owner_as_text, self._owner or _flask_login_owner),
+            asks_flask_login=self._owner is None,
             home=self._home,
             may_add_endpoint=self._may_add_endpoint or (lambda owner: True),
+            variables=(*VARIABLES, *self._variables),
         )
         app.extensions["apiary"] = state
         app.register_blueprint(make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/")))

@@ -8,7 +8,7 @@ import peewee
 from flask import current_app
 
 from .client import Client
-from .config import Settings
+from .config import Settings, Variable
 from .http import Http
 from .oauth.connect import Connect
 from .providers.base import Provider
@@ -29,10 +29,14 @@ class State:
     http: Http
     #: Who is asking, None when nobody is signed in.
     owner: Callable[[], str | None]
+    #: Whether that is asked of Flask-Login.
+    asks_flask_login: bool
     #: Endpoint of the host's page to go back to after connecting.
     home: str | None
     #: Whether an owner may add an endpoint of their own, where the operator allows any.
     may_add_endpoint: Callable[[str], bool]
+    #: Every setting of this app: the plug-in's and the host's.
+    variables: tuple[Variable, ...]
 
 
 def current() -> State:

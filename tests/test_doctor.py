@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, Response
 
-from apiary import database, db, doctor, rotation
+from apiary import Apiary, database, db, doctor, rotation
 from apiary.crypto import KeyRing, new_key
 from apiary.doctor import Check
 from apiary.models import StoredCanary
@@ -262,3 +262,12 @@ def test_no_secret_in_its_output(make_app) -> None:
     said = command(app, "--offline").output + command(app, "--offline", "--json").output
     for word in (*secrets.values(), *(e.partition(":")[2] for e in (K1, K2)), "redispassword"):
         assert word not in said
+
+
+def test_an_app_that_does_not_say_who_is_asking(tmp_path) -> None:
+    app = Flask(__name__, instance_path=str(tmp_path))
+    app.secret_key = "long enough for a test"
+    apiary = Apiary(app)
+    with app.app_context():
+        found = [check for check in apiary.doctor(offline=True) if check.name == "owner"]
+    assert [check.level for check in found] == ["wrong"] and "owner=" in found[0].remedy

@@ -4,7 +4,6 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
-from ..config import VARIABLES
 from ..state import current
 from .database import upgrade
 from .doctor import doctor
@@ -26,7 +25,7 @@ def commands() -> AppGroup:
 @with_appcontext
 def flags() -> None:
     """Show every setting with its value; secrets are only said to be set."""
-    for variable in VARIABLES:
+    for variable in current().variables:
         value = current_app.config.get(variable.name)
         if variable.secret and value:
             shown = "(set)"

@@ -18,7 +18,7 @@ from .counters import SharedLimits
 from .keeper import Keeper
 from .limits import Limits
 from .metrics import Metrics
-from .settings import HostSettings
+from .settings import HOST_VARIABLES, HostSettings
 from .shared import Shared
 from .state import Host
 
@@ -66,6 +66,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         migrations={"host": _MIGRATIONS},
         home="chat.home",
         providers=providers,
+        variables=HOST_VARIABLES,
         # A guest costs nothing to become; dialling for strangers is for members only.
         may_add_endpoint=lambda owner: bool((found := visitors.person()) and found.member),
     )

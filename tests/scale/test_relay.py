@@ -1,0 +1,108 @@
+"""Readers of the relay: slow ones, those that go, and those that are sent away."""
+
+import socket
+import threading
+
+import pytest
+
+from apiary.chunks import Chunks
+from apiary.host import relay
+from apiary.host.answers import Answer
+from apiary.host.relay import Relay
+
+pytestmark = pytest.mark.skipif(not relay.available(), reason="the relay needs epoll")
+
+
+class Reader:
+    """A browser's end, and the thread in which a server runs the response."""
+
+    def __init__(self, moving: Relay, answer: Answer, after: int = 0) -> None:
+        self.near, far = socket.socketpair()
+        self.near.settimeout(10)
+        self._server = far
+        environ = {"gunicorn.socket": far, "SERVER_PROTOCOL": "HTTP/1.1"}
+        self._events = moving.follow(answer, after, environ)
+        self.failure: OSError | None = None
+        assert next(self._events) == b": open\n\n"
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        try:
+            assert list(self._events) == []
+        except OSError as failure:
+            self.failure = failure
+        self._server.close()
+
+    def rest(self) -> bytes:
+        chunks, found = Chunks(), b""
+        while data := self.near.recv(65536):
+            found += chunks.feed(data)
+        self.thread.join(10)
+        self.near.close()
+        return found
+
+
+@pytest.fixture
+def moving() -> Relay:
+    return Relay()
+
+
+def end(answer: Answer) -> None:
+    assert answer.claim()
+    answer.end("done", {"message_id": "m", "finish_reason": "stop"})
+
+
+def test_a_slow_reader_gets_all_and_holds_up_nobody(moving):
+    answer = Answer("m", "c", "owner")
+    slow, quick = Reader(moving, answer), Reader(moving, answer)
+    for _ in range(300):
+        answer.send("delta", {"text": "x" * 10_000})
+    end(answer)
+    # Only now does the slow one begin.
+    first, second = quick.rest(), slow.rest()
+    assert first == second == answer.since(0)[0]
+    assert len(first) > 3_000_000 and not slow.failure
+
+
+def test_one_goes_on_behind_a_number(moving):
+    answer = Answer("m", "c", "owner")
+    for text in "abc":
+        answer.send("delta", {"text": text})
+    late = Reader(moving, answer, after=2)
+    end(answer)
+    assert [line for line in late.rest().split(b"\n") if line.startswith(b"id")] == [
+        b"id: 3",
+        b"id: 4",
+    ]
+
+
+def test_a_reader_that_is_gone_is_dropped(moving):
+    answer = Answer("m", "c", "owner")
+    reader = Reader(moving, answer)
+    reader.near.close()
+    for _ in range(20):
+        answer.send("delta", {"text": "x" * 1000})
+    reader.thread.join(10)
+    assert not reader.thread.is_alive()
+    end(answer)
+
+
+def test_the_fifth_reader_sends_the_first_away(moving):
+    answer = Answer("m", "c", "owner")
+    readers = [Reader(moving, answer) for _ in range(5)]
+    answer.send("delta", {"text": "a"})
+    readers[0].thread.join(10)
+    assert not readers[0].thread.is_alive()
+    end(answer)
+    assert all(b"event: done" in reader.rest() for reader in readers[1:])
+    readers[0].near.close()
+
+
+def test_silence_is_broken(moving, monkeypatch):
+    monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
+    answer = Answer("m", "c", "owner")
+    reader = Reader(moving, answer)
+    assert b": still here" in reader.near.recv(100)
+    end(answer)
+    reader.rest()

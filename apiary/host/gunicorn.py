@@ -27,6 +27,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             timer.start()
         super().handle_exit(sig, frame)
 
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """The quick end: nothing is waited for, but all is kept."""
+        # The interpreter waits for the threads of readers, and they for the end of answers.
+        threading.Thread(target=_break_off, args=[self.wsgi], daemon=True).start()
+        super().handle_quit(sig, frame)
+
 
 def _break_off(app: Any) -> None:
     host = getattr(app, "extensions", {}).get("apiary.host")

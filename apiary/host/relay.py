@@ -176,8 +176,12 @@ class Relay:
         elif isinstance(what, _New):
             flow = what.flow
             fd = flow.sock.fileno()
+            try:
+                self._fresh.register(fd, select.EPOLLIN)
+            except (OSError, ValueError) as error:
+                flow.leave(error)
+                return
             self._flows[fd] = flow
-            self._fresh.register(fd, select.EPOLLIN)
             # What came with the head lies ready already.
             self._step(fd)
         else:

@@ -28,13 +28,14 @@ def test_an_answer_ends_within_the_grace_of_a_stop(tmp_path, sandbox, person):
         assert server.wait(10) == 0
 
 
-def test_what_lasts_longer_is_kept_and_marked(tmp_path, paced, person):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_what_lasts_longer_is_kept_and_marked(tmp_path, paced, person, name):
     with app(tmp_path, paced.url) as (server, base):
         ann = person(base)
         with ann.ask(base) as events:
             found = list(itertools.islice(events, 2))
             began = time.monotonic()
-            server.send_signal(signal.SIGTERM)
+            server.send_signal(getattr(signal, name))
             found += events
         assert server.wait(10) == 0
         assert time.monotonic() - began < 6

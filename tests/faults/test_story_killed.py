@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from apiary import db
 from apiary.sandbox import Ask
 from tests.browser.conftest import free_port
 from tests.conftest import LiveSandbox
@@ -208,3 +209,57 @@ def test_after_disconnect(server: Server, visitor: Visitor, sandbox: LiveSandbox
     answer = visitor.post("/c")
     asked = visitor.post(f"/c/{answer.json()['id']}/messages", json={"text": "Hello"})
     assert asked.status_code == 409 and "No brain connected yet" in asked.json()["message"]
+
+
+#: Makes the last step of a deletion take seconds, so that a kill falls into it.
+SLOW = {
+    "sqlite": """
+        CREATE TRIGGER slow BEFORE DELETE ON account BEGIN
+          SELECT count(*) FROM (
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000)
+            SELECT i FROM n);
+        END""",
+    "postgresql": """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM pg_sleep(5); RETURN OLD; END $$;
+        CREATE TRIGGER slow BEFORE DELETE ON account FOR EACH ROW EXECUTE FUNCTION slow()""",
+}
+
+
+def test_in_the_middle_of_deleting_an_account(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, database_url: str
+) -> None:
+    visitor.post("/sign-up", data={"name": "Maya", "password": "correct horse"})
+    visitor.token = visitor.read("/settings/")
+    visitor.http.get(visitor.begin(sandbox))
+    conversation = visitor.post("/c").json()["id"]
+    question = {"text": "Keep me", "provider": "openrouter", "model": "sandbox/echo"}
+    assert "event: done" in visitor.post(f"/c/{conversation}/messages", json=question).text
+    kind = database_url.partition(":")[0]
+    database = db.open_url(database_url)
+
+    def run(statement: str) -> None:
+        with database.connection_context():
+            database.execute_sql(statement)
+
+    run(SLOW[kind])
+    leave = {"password": "correct horse", "sure": "y"}
+    with pytest.raises(httpx.HTTPError):
+        visitor.http.post(
+            "/account/delete", data=leave | {"csrf_token": visitor.token}, timeout=1.5
+        )
+    server.again()
+    run("DROP TRIGGER slow" + (" ON account" if kind == "postgresql" else ""))
+    # All of it is there, as if nobody had asked.
+    assert visitor.card()["state"] == "connected"
+    saved = visitor.http.get(f"/c/{conversation}/export.json").json()["messages"]
+    assert [message["text"] for message in saved] == ["Keep me", "Keep me"]
+    done = visitor.http.post("/account/delete", data=leave | {"csrf_token": visitor.token})
+    assert done.status_code == 303
+    with database.connection_context():
+        for table in database.get_tables():
+            if table in {"account", "conversation", "message", "apiary_connection", "apiary_flow"}:
+                rows = database.execute_sql(f"SELECT count(*) FROM {table}").fetchone()
+                assert rows == (0,), table
+    if hasattr(database, "close_all"):
+        database.close_all()

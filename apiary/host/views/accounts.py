@@ -12,6 +12,8 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
+from apiary import database
+
 from .. import accounts, activity, allowance, conversations, exports, limits, turns
 from ..accounts import Person
 from ..state import here
@@ -214,16 +216,19 @@ def _leave_guest(guest: Person | None, heir: Person | None) -> None:
     """
     if guest is None or guest.member or guest.transient:
         return
-    if heir is not None:
-        conversations.move(guest.id, heir.id)
+    with database.atomic():
+        if heir is not None:
+            conversations.move(guest.id, heir.id)
     _erase(guest)
 
 
 def _erase(found: Person) -> None:
     for answer in here().answers.all_running(found.id):
         turns.stop_answer(answer)
-    conversations.delete_all(found.id)
-    allowance.forget(found.id)
-    here().apiary.forget_owner(found.id)
-    accounts.delete(found)
+    # All or nothing: a server that dies in the middle leaves no half of an account.
+    with database.atomic():
+        conversations.delete_all(found.id)
+        allowance.forget(found.id)
+        here().apiary.forget_owner(found.id)
+        accounts.delete(found)
     scrub()

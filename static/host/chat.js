@@ -147,7 +147,8 @@ async function start() {
   const kept = store.get(`model:${chat.base || "new"}`);
   if (kept && kept.provider === choice().provider) setChoice(kept);
   dressAll(turns, can);
-  if (!TOUCH.matches && !location.hash && document.activeElement === document.body) box.focus();
+  // In a conversation single keys lead on to the next one; a new one is there to be written in.
+  if (!chat.base && !TOUCH.matches && document.activeElement === document.body) box.focus();
   if (location.hash.startsWith("#m-")) scroll.release(); // search.js shows that place
   else if (turns.childElementCount) scroll.pin();
   if ("running" in main.dataset) await chat.resume();

@@ -255,7 +255,7 @@ def test_the_usage_chunk_in_each_shape(provider: OpenRouter, table: Table, choic
         ),
         (400, {"code": 400, "message": "too long"}, RequestRefused, "too long"),
         (408, {"code": 408, "message": "x"}, ProviderDown, "took too long"),
-        (502, "text", ProviderDown, "try again"),
+        (502, "text", ProviderDown, "Try again"),
     ],
 )
 def test_errors_before_the_answer(

@@ -49,7 +49,7 @@ def test_gunicorn_takes_its_options_and_the_app(words: list[str], tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     # An answer and its readers must meet in one process, as make run has it.
-    assert {"--workers=1", "--worker-class=gthread"} <= set(words)
+    assert {"--workers=1", "--worker-class=apiary.host.gunicorn.Worker"} <= set(words)
     assert not [word for word in words if "access" in word], "callback addresses carry codes"
 
 

@@ -17,7 +17,6 @@ from .config import Variable as Variable
 from .config import flag as flag
 from .crypto import generated_secret as generated_secret
 from .db import database as database
-from .doctor import Check as Check
 from .errors import ApiaryError as ApiaryError
 from .errors import ConfigError as ConfigError
 from .errors import EndpointRefused as EndpointRefused
@@ -32,6 +31,7 @@ from .errors import RateLimited as RateLimited
 from .errors import RequestRefused as RequestRefused
 from .extension import Apiary as Apiary
 from .extension import Owner as Owner
+from .findings import Check as Check
 from .http import Http as Http
 from .oauth.connect import AuthServer as AuthServer
 from .oauth.connect import ExchangeLost as ExchangeLost

@@ -7,13 +7,8 @@ a page may show them too.
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import peewee
@@ -22,31 +17,15 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from . import db, rotation
 from .config import is_loopback
-from .errors import ApiaryError, EndpointRefused
-from .models import StoredConnection
-from .providers.base import Provider
-from .replies import Unusable
+from .findings import Check as Check
+from .reach import providers
 from .state import State
-
-Level = Literal["ok", "warn", "wrong"]
 
 _MEGABYTE = 1024 * 1024
 _LEAST_FREE, _LITTLE_FREE = 100 * _MEGABYTE, 1024 * _MEGABYTE
 _SHORTEST_SECRET = 16
-#: Seconds; a one-time code lives ten minutes and a flow five.
-_SKEW, _LARGE_SKEW = 30, 120
 _WEB_ROOTS = frozenset({"public_html", "htdocs", "wwwroot", "static"})
 _DATABASE_ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. ``remedy`` is "" where there is nothing to do."""
-
-    name: str
-    level: Level
-    message: str
-    remedy: str = ""
 
 
 def examine(state: State, app: Flask, *, offline: bool = False) -> list[Check]:
@@ -355,81 +334,3 @@ def _unusable(name: str, what: str, error: Exception) -> Check:
         "See that the database runs, and that APIARY_DATABASE_URL and the rights of its files"
         " or user are right.",
     )
-
-
-def providers(state: State) -> Iterator[Check]:
-    """Whether each provider answers from here, asked without a key, and whether clocks agree."""
-    found = [provider for provider in state.providers.values() if provider.origin]
-    if not found:
-        return
-    needed = _needed(state)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = list(pool.map(lambda provider: _ask(state, provider, needed), found))
-    yield from (check for check, _ in answers)
-    skews = [skew for _, skew in answers if skew is not None]
-    if not skews:
-        return
-    # The smallest: one provider's clock may be wrong, not all of them in the same way.
-    skew = min(skews, key=abs)
-    if abs(skew) <= _SKEW:
-        yield Check("clock", "ok", "This machine's clock agrees with the providers'.")
-    else:
-        yield Check(
-            "clock",
-            "wrong" if abs(skew) > _LARGE_SKEW else "warn",
-            f"This machine's clock is {abs(skew):.0f} seconds"
-            f" {'ahead' if skew > 0 else 'behind'}; one-time codes may seem too old.",
-            "Switch time synchronisation on: timedatectl set-ntp true",
-        )
-
-
-def _needed(state: State) -> frozenset[str]:
-    """The providers that somebody uses or was offered by name. The others may well be away."""
-    named = {*state.connect.servers, *(endpoint.name for endpoint in state.settings.endpoints)}
-    try:
-        with db.connected():
-            rows = StoredConnection.select(StoredConnection.provider).distinct()
-            return frozenset(named | {row.provider for row in rows})
-    except _DATABASE_ERRORS:
-        return frozenset(named)
-
-
-def _ask(state: State, provider: Provider, needed: frozenset[str]) -> tuple[Check, float | None]:
-    try:
-        answer = state.http.events("GET", f"{provider.origin}/", total=10, cap=256 * 1024)
-        answer.close()
-    except EndpointRefused:
-        return (
-            Check(
-                "provider",
-                "wrong",
-                f"{provider.label} at {provider.origin} may not be dialled: the address policy"
-                " refuses it.",
-                "See that its name leads to the address that you expect, and list endpoints of"
-                " your own network in APIARY_ENDPOINTS.",
-            ),
-            None,
-        )
-    except ApiaryError as error:
-        if not isinstance(error, Unusable) or error.reason != "answer":
-            return (
-                Check(
-                    "provider",
-                    "wrong" if provider.name in needed else "warn",
-                    f"{provider.label} at {provider.origin} cannot be reached: {error.message}",
-                    "See that the server runs, and that this machine may go out to it (DNS,"
-                    " firewall). Apiary uses no proxy settings of the environment.",
-                ),
-                None,
-            )
-        return Check("provider", "ok", f"{provider.label} answers at {provider.origin}."), None
-    check = Check("provider", "ok", f"{provider.label} answers at {provider.origin}.")
-    return check, _skew(answer.headers.get("date", ""))
-
-
-def _skew(date: str) -> float | None:
-    """Seconds that this machine is ahead of the one that sent the date."""
-    try:
-        return time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
-        return None

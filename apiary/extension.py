@@ -20,6 +20,7 @@ from .client import Answer, BeforeSend, Catalogue, Client, Messages
 from .config import VARIABLES, Settings, Variable
 from .crypto import KeyRing, generated_secret, new_key
 from .errors import ConfigError
+from .findings import Check
 from .http import Http
 from .oauth.connect import AuthServer, Connect
 from .oauth.openrouter import OpenRouter
@@ -218,7 +219,7 @@ class Apiary:
             api_key=api_key,
         )
 
-    def doctor(self, *, offline: bool = False) -> list[examination.Check]:
+    def doctor(self, *, offline: bool = False) -> list[Check]:
         """What ``flask apiary doctor`` finds, for a page of the operator's; no secret is in it.
 
         :param offline: dial nobody but the database.

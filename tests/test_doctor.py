@@ -12,7 +12,7 @@ from flask import Flask, Response
 
 from apiary import Apiary, database, db, doctor, rotation
 from apiary.crypto import KeyRing, new_key
-from apiary.doctor import Check
+from apiary.findings import Check
 from apiary.models import StoredCanary
 from apiary.providers.base import Facts
 from apiary.secret import Secret
@@ -240,7 +240,7 @@ def test_a_provider_that_is_away(make_app) -> None:
 def test_a_provider_that_nobody_uses_may_be_away(make_app, monkeypatch) -> None:
     app = make_app(APIARY_ENDPOINTS="near=http://127.0.0.1:1/v1")
     only(app, "near")
-    monkeypatch.setattr("apiary.doctor._needed", lambda _: frozenset())
+    monkeypatch.setattr("apiary.reach._needed", lambda _: frozenset())
     assert worst(examine(app, offline=False)["provider"]).level == "warn"
 
 

@@ -20,19 +20,21 @@ class Rule:
 
 SIGN_IN_NAME = Rule("sign-in-name", 10, 300)
 SIGN_IN_ADDRESS = Rule("sign-in-address", 200, 300)
-SIGN_UP_ADDRESS = Rule("sign-up-address", 60, 3600)
-GUEST_ADDRESS = Rule("guest-address", 600, 3600)
+SIGN_UP_ADDRESS = Rule("sign-up-address", 300, 3600)
+GUEST_ADDRESS = Rule("guest-address", 3000, 3600)
 
-_KEY = (Rule("key", 10, 60), Rule("key-address", 60, 60))
-_MESSAGE = (Rule("message", 30, 60), Rule("message-address", 180, 60))
+# The numbers for an address are far above those for a person: a school, an office or a proxy that
+# nobody counted is one address.
+_KEY = (Rule("key", 20, 60), Rule("key-address", 180, 60))
+_MESSAGE = (Rule("message", 60, 60), Rule("message-address", 600, 60))
 #: What costs a provider's or this site's time: how often each person may, and each address.
 COSTLY = {
-    "apiary.connect": (Rule("connect", 10, 60), Rule("connect-address", 30, 60)),
+    "apiary.connect": (Rule("connect", 60, 60), Rule("connect-address", 180, 60)),
     # It makes a row for an attempt that it overtakes.
-    "apiary.cancel": (Rule("cancel", 30, 60), Rule("cancel-address", 120, 60)),
+    "apiary.cancel": (Rule("cancel", 60, 60), Rule("cancel-address", 180, 60)),
     "apiary.save_key": _KEY,
     "apiary.check": _KEY,
-    "chat.create": (Rule("conversation", 60, 60), Rule("conversation-address", 300, 60)),
+    "chat.create": (Rule("conversation", 60, 60), Rule("conversation-address", 600, 60)),
     "chat.first": _MESSAGE,
     "chat.ask": _MESSAGE,
     "chat.retry": _MESSAGE,

@@ -184,6 +184,6 @@ def test_limits_hold_across_processes(site, person):
     (_, one), (_, two) = site(), site()
     ann = person(one)
     answers = [
-        ann.post(f"{(one, two)[n % 2]}/settings/openrouter/check").status_code for n in range(14)
+        ann.post(f"{(one, two)[n % 2]}/settings/openrouter/check").status_code for n in range(24)
     ]
     assert answers.count(429) >= 3, answers

@@ -37,6 +37,8 @@ class Turn:
     parent: str | None = None
     #: Columns of the message beside these.
     more: dict[str, Any] = field(default_factory=dict)
+    #: What is still to be added to the text.
+    pieces: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -165,6 +167,7 @@ def _chatgpt(entry: dict[str, Any]) -> Talk:
         model = _word(about.get("model_slug"), _NAME) if role == "assistant" else None
         _append(found.turns, Turn(role, text, when(message.get("create_time"))), model, thoughts)
         thoughts = ""
+    _join(found.turns)
     return found
 
 
@@ -215,6 +218,7 @@ def _open_webui(entry: dict[str, Any], chat: dict[str, Any]) -> Talk:
             continue
         model = _word(node.get("model"), _NAME) if role == "assistant" else None
         _append(found.turns, Turn(role, text, when(node.get("timestamp"))), model, thoughts)
+    _join(found.turns)
     return found
 
 
@@ -246,12 +250,19 @@ def _path(nodes: dict[str, Any], head: Any, up: str) -> list[dict[str, Any]]:
 def _append(turns: list[Turn], turn: Turn, model: str | None, thoughts: str) -> None:
     """Add a turn; an answer in several pieces, as around tools, becomes one."""
     if turns and turn.role == turns[-1].role == "assistant":
-        turns[-1].text += f"\n\n{turn.text}"
+        # Joined at the end: each piece added to the text itself would copy all of it.
+        turns[-1].pieces += ["\n\n", turn.text]
         turns[-1].more["reasoning"] += thoughts
         return
     state = "sent" if turn.role == "user" else "complete"
     turn.more = {"state": state, "model": model, "reasoning": thoughts.strip()}
     turns.append(turn)
+
+
+def _join(turns: list[Turn]) -> None:
+    for turn in turns:
+        turn.text += "".join(turn.pieces)
+        turn.pieces.clear()
 
 
 def when(value: Any) -> float | None:

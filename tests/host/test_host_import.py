@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
@@ -223,6 +224,15 @@ def test_circles_end():
     circle = {"messages": rows, "other_branches": [{**rows[0], "id": "b", "parent": "a"}]}
     (talk,) = foreign.talks(circle)
     assert imports._in_order(talk)[0] == []
+
+
+def test_an_answer_in_very_many_pieces_takes_no_square_of_time():
+    texts = ["x" * 4_000_000, *["y"] * 40_000]
+    pieces = [{"role": "assistant", "content": text} for text in texts]
+    began = time.process_time()
+    (talk,) = foreign.talks([{"chat": {"messages": pieces}}])
+    assert time.process_time() - began < 2
+    assert talk and [turn.text for turn in talk.turns] == ["x" * 4_000_000 + "\n\ny" * 40_000]
 
 
 def test_in_one_transaction(host, monkeypatch):

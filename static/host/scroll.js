@@ -9,7 +9,7 @@ export function followEnd(content, jump) {
   let height = 0;
 
   const toEnd = () => root.scrollTo({ top: root.scrollHeight, behavior: "instant" });
-  const show = () => (jump.hidden = pinned || root.scrollHeight <= root.clientHeight + NEAR);
+  const show = () => (jump.hidden = pinned || atEnd() || !content.querySelector(".turn"));
 
   addEventListener("scroll", () => {
     // Content that shrinks or grows also scrolls; only the reader's own scrolling unpins.

@@ -105,6 +105,12 @@ class Answer:
             first, self._claimed = not self._claimed, True
             return first
 
+    @property
+    def claimed(self) -> bool:
+        """Whether somebody ends it, or has."""
+        with self._changed:
+            return self._claimed
+
     def end(self, kind: str, data: dict[str, Any]) -> None:
         """Append the last event; only for who has claimed the end, and saved the answer."""
         with self._changed:

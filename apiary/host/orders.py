@@ -140,6 +140,12 @@ def this_app() -> Flask:
 
 def start(answer: Answer, order: writer.Order) -> None:
     """Begin to write the answer, in a thread of its own."""
+    if answer.claimed:
+        # Stopped before its row was there: who stopped it found nothing to mark.
+        writer.mark_stopped(answer)
+        if order.day is not None:
+            allowance.give_back(answer.owner, order.day)
+        return
     app = this_app()
     threading.Thread(
         target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True

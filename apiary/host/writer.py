@@ -290,6 +290,12 @@ def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> No
             answer.end("error", problem)
 
 
+def mark_stopped(answer: Answer) -> None:
+    """Mark the row of an answer that was ended before it had one."""
+    now = time.time()
+    _update(answer, state="stopped", finish_reason="stopped", saved=now, finished=now)
+
+
 def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
     """End an answer by an error: ``incomplete`` where text has come, else ``failed``.
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from apiary import database
-from apiary.host import conversations
+from apiary.host import conversations, payers, turns
 from apiary.host.tables import Conversation, Message
 from tests.host.browsing import Browser, each_event, events, text_of, until
 
@@ -98,6 +98,32 @@ def test_stop_keeps_the_text_and_ends_the_stream(chatter, slowly):
     assert (last.kind, last.data["finish_reason"]) == ("done", "stopped")
     row = chatter.messages(conversation)[-1]
     assert row["state"] == "stopped" and row["text"].startswith(first.data["text"])
+
+
+@pytest.mark.parametrize("way", ["messages", "continue"])
+def test_stop_before_the_answer_has_a_row(builtin, sandbox, monkeypatch, way):
+    browser = Browser(builtin)
+    conversation = browser.conversation()
+    body = {"text": "x"}
+    if way == "continue":
+        browser.ask("before", conversation)
+        body = {"message_id": browser.messages(conversation)[-1]["id"]}
+    choose, asked = payers.choose_model, len(sandbox.state.journal.chats())
+
+    def slowly(owner, payer, found, wanted):
+        # Meanwhile in another tab; a list of models may take seconds to come.
+        turns.stop(found)
+        return choose(owner, payer, found, wanted)
+
+    monkeypatch.setattr(payers, "choose_model", slowly)
+    left = browser.get("/payer").json["left"]
+    with browser.send(f"/c/{conversation}/{way}", body) as answer:
+        assert events(answer)[-1].kind == "done"
+    assert browser.messages(conversation)[-1]["state"] == "stopped"
+    assert len(sandbox.state.journal.chats()) == asked, "nobody is asked for nothing"
+    assert browser.get("/payer").json["left"] == left
+    monkeypatch.setattr(payers, "choose_model", choose)
+    assert browser.ask("again", conversation)[-1].kind == "done"
 
 
 def test_stop_reaches_the_provider(chatter, sandbox, slowly):

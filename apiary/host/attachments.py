@@ -20,6 +20,8 @@ LARGEST_SUM = 50 * 1024 * 1024
 MOST = 10
 #: Bytes of images that are sent to a model with one question; older ones are only named.
 _SENT = 20 * 1024 * 1024
+#: The same for the bytes of text files: those of one message always go.
+_SENT_TEXT = MOST * LARGEST_TEXT
 #: What was uploaded and not sent is kept for so many seconds.
 _UNSENT = 24 * 3600.0
 _MAGIC = {
@@ -175,7 +177,7 @@ class Parts:
     def __init__(self, files: Mapping[str, Sequence[Attachment]], images: bool) -> None:
         self._files = files
         self._images = images
-        self._left = _SENT
+        self._left = {"image": _SENT, "text": _SENT_TEXT}
 
     def content(self, row: Message) -> str | list[dict[str, Any]]:
         """The content of a message: its text, or parts in OpenAI's wire form."""
@@ -187,14 +189,17 @@ class Parts:
         return parts + [self._part(file) for file in files]
 
     def _part(self, file: Attachment) -> dict[str, Any]:
+        self._left[file.kind] -= file.size
+        fits = self._left[file.kind] >= 0
         if file.kind == "text":
+            if not fits:
+                return {"type": "text", "text": f"[A file was here: {file.name}]"}
             text = _data(file).decode("utf-8-sig")
             fence = "```"
             while fence in text:
                 fence += "`"
             return {"type": "text", "text": f"{file.name}:\n{fence}\n{text}\n{fence}"}
-        self._left -= file.size
-        if not self._images or self._left < 0:
+        if not self._images or not fits:
             return {"type": "text", "text": f"[An image was here: {file.name}]"}
         url = f"data:{file.mime};base64,{base64.b64encode(_data(file)).decode()}"
         return {"type": "image_url", "image_url": {"url": url}}

@@ -154,6 +154,17 @@ def test_only_so_many_bytes_of_images_are_sent(chatter, sandbox, monkeypatch):
     assert kinds == ["text", "image_url"]
 
 
+def test_only_so_many_bytes_of_text_files_are_sent(chatter, sandbox, monkeypatch):
+    monkeypatch.setattr(attachments, "_SENT_TEXT", 10)
+    conversation = chatter.conversation()
+    ids = [kept(chatter, b"word" * 2, "a.txt")]
+    # The same file may go with any number of messages.
+    for _ in range(3):
+        chatter.ask("look", conversation, attachments=ids)
+    parts = [m["content"][1]["text"] for m in last(sandbox) if m["role"] == "user"]
+    assert parts == ["[A file was here: a.txt]"] * 2 + ["a.txt:\n```\nwordword\n```"]
+
+
 def test_nobody_else_gets_at_them(chatter, host, paste_key):
     image = kept(chatter, PNG)
     other = Browser(host)

@@ -1,6 +1,7 @@
 """Images and text files that go with a message: what is taken, kept, and sent to a model."""
 
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ _MAGIC = {
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
 }
+_TICKS = re.compile("`+")
 _META = [
     Attachment.id,
     Attachment.owner,
@@ -195,9 +197,8 @@ class Parts:
             if not fits:
                 return {"type": "text", "text": f"[A file was here: {file.name}]"}
             text = _data(file).decode("utf-8-sig")
-            fence = "```"
-            while fence in text:
-                fence += "`"
+            # Longer than all that are in it.
+            fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(text)), default=0))
             return {"type": "text", "text": f"{file.name}:\n{fence}\n{text}\n{fence}"}
         if not self._images or not fits:
             return {"type": "text", "text": f"[An image was here: {file.name}]"}

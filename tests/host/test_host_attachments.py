@@ -154,6 +154,14 @@ def test_only_so_many_bytes_of_images_are_sent(chatter, sandbox, monkeypatch):
     assert kinds == ["text", "image_url"]
 
 
+def test_a_text_of_backticks_takes_no_square_of_time(chatter, sandbox):
+    ids = [kept(chatter, b"x" * 100_000 + b"`" * 100_000, "ticks.txt")]
+    began = time.process_time()
+    chatter.ask("look", attachments=ids)
+    assert time.process_time() - began < 5
+    assert last(sandbox)[0]["content"][1]["text"].startswith(f"ticks.txt:\n{'`' * 100_001}\nxx")
+
+
 def test_only_so_many_bytes_of_text_files_are_sent(chatter, sandbox, monkeypatch):
     monkeypatch.setattr(attachments, "_SENT_TEXT", 10)
     conversation = chatter.conversation()

@@ -2,6 +2,8 @@
 
 import time
 
+from apiary import database
+
 from . import conversations
 from .tables import Conversation, scrub
 
@@ -29,19 +31,23 @@ def restore(owner: str, conversation_id: str) -> Conversation:
     :raises NoSuchConversation: it is deleted for good, or belongs to somebody else.
     """
     found = conversations.find(owner, conversation_id, discarded=True)
-    Conversation.update(deleted=None).where(Conversation.id == found.id).execute()
+    back = Conversation.update(deleted=None).where(
+        Conversation.id == found.id, Conversation.deleted.is_null(False)
+    )
+    if not back.execute():
+        raise conversations.NoSuchConversation
     return found
 
 
 def purge() -> None:
     """Delete for good what was discarded long enough ago, whosever it is."""
-    old = list(
-        Conversation.select()
-        .where(Conversation.deleted < time.time() - KEPT)
-        .order_by(Conversation.deleted)
-        .limit(_AT_ONCE)
-    )
+    is_old = Conversation.deleted < time.time() - KEPT
+    old = list(Conversation.select().where(is_old).order_by(Conversation.deleted).limit(_AT_ONCE))
     for conversation in old:
-        conversations.delete(conversation)
+        with database.atomic():
+            # Takes hold of the row: somebody may have taken it back since.
+            held = Conversation.update(deleted=Conversation.deleted)
+            if held.where(Conversation.id == conversation.id, is_old).execute():
+                conversations.delete(conversation)
     if old:
         scrub()

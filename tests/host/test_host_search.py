@@ -7,7 +7,7 @@ import time
 import pytest
 
 from apiary import database
-from apiary.host import conversations, search
+from apiary.host import conversations, search, shelf
 from apiary.host.tables import Conversation, Message
 from apiary.host.words import Query
 from tests.host.browsing import Browser
@@ -205,6 +205,24 @@ def test_deleted_for_good_after_some_minutes(chatter, host, monkeypatch):
         assert done.status_code == 404
     with host.app_context(), database.connection_context():
         assert Message.select().count() == 0
+
+
+def test_what_is_taken_back_meanwhile_is_not_deleted(chatter, host, monkeypatch):
+    conversation = chatter.conversation()
+    chatter.ask("kept", conversation, model="sandbox/echo")
+    chatter.send(f"/c/{conversation}/delete").close()
+    monkeypatch.setattr(shelf, "KEPT", -1.0)
+
+    class Late:
+        """In another tab, once it was looked for what is old enough."""
+
+        def atomic(self):
+            shelf.restore(Conversation.get_by_id(conversation).owner, conversation)
+            return database.atomic()
+
+    monkeypatch.setattr(shelf, "database", Late())
+    chatter.get("/").close()
+    assert [message["text"] for message in chatter.messages(conversation)] == ["kept", "kept"]
 
 
 def test_pinned_first(chatter):

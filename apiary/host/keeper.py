@@ -1,6 +1,7 @@
 """One thread that looks after the running answers while there are any."""
 
 import atexit
+import logging
 import threading
 import time
 
@@ -12,6 +13,7 @@ from . import answers, conversations, writer
 from .answers import Answer, Answers
 from .broadcast import Broadcast
 
+_log = logging.getLogger(__name__)
 #: Seconds between two rounds, and times its own length that one waits for the next.
 _EVERY = 1.0
 _REST = 10.0
@@ -56,7 +58,8 @@ class Keeper:
     def _run(self, app: Flask) -> None:
         took = 0.0
         while True:
-            time.sleep(max(_EVERY, _REST * took))
+            # Never so long that others take what runs for dead (conversations.LEASE).
+            time.sleep(min(max(_EVERY, _REST * took), _SIGN))
             with self._lock:
                 running = self._answers.all_running()
                 if not running:
@@ -64,8 +67,12 @@ class Keeper:
                     atexit.unregister(self.leave)
                     return
             began = time.monotonic()
-            with app.app_context():
-                self._round(running)
+            try:
+                with app.app_context():
+                    self._round(running)
+            except Exception:
+                # Without this thread nothing would be saved any more, nor ended.
+                _log.exception("Running answers could not be looked after")
             took = time.monotonic() - began
 
     def _round(self, running: list[Answer]) -> None:

@@ -1,14 +1,16 @@
 """What a provider of ill will can send, and the caps on an answer."""
 
 import threading
+import time
 from decimal import Decimal
 
 import pytest
+from playhouse.pool import MaxConnectionsExceeded
 
 from apiary import Delta, Done, Model, Provider, Reasoning, Usage
-from apiary.host import answers
+from apiary.host import answers, keeper, writer
 from apiary.host.answers import Answer, Answers, Full
-from tests.host.browsing import Browser, text_of
+from tests.host.browsing import Browser, text_of, until
 
 
 class Staged:
@@ -146,3 +148,33 @@ def test_a_silent_answer_says_that_it_is_there(monkeypatch):
         b'id: 2\nevent: delta\ndata: {"text":"c"}\n\n'
     )
     stream.close()
+
+
+@pytest.mark.parametrize("trouble", ["an error", "a slow round"])
+def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
+    go, calls, save = threading.Event(), [], writer.save
+
+    class Endless(Staged):
+        def __iter__(self):
+            yield Delta("hello")
+            go.wait(20)
+            yield Done("stop")
+
+    def failing(answer):
+        calls.append(time.monotonic())
+        if len(calls) > 1:
+            return save(answer)
+        if trouble == "an error":
+            # What a pool of connections raises in a rush.
+            raise MaxConnectionsExceeded
+        time.sleep(2)
+
+    script.stream = lambda key, request: Endless([])
+    monkeypatch.setattr(writer, "save", failing)
+    monkeypatch.setattr(keeper, "_SIGN", 0.5)
+    conversation = reader.conversation()
+    with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
+        until(lambda: len(calls) > 1, 8)
+        until(lambda: reader.messages(conversation)[-1]["text"] == "hello", 8)
+        go.set()
+        assert "event: done" in answer.get_data(as_text=True)

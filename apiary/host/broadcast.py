@@ -129,6 +129,10 @@ class Broadcast:
             elif self.shared.claimed(message_id) is False:
                 with app.app_context(), database.connection_context():
                     row = bury(self, message_id)
+                    there = Message.select().where(Message.id == message_id).exists()
+                if not there:
+                    # Deleted with its conversation: nothing more will ever come.
+                    return
                 if row is not None:
                     yield elsewhere.end(after, row)
                     return

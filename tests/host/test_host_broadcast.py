@@ -1,0 +1,26 @@
+"""Answers of other processes, as far as it needs no Redis."""
+
+import threading
+import time
+
+from apiary.host.answers import Answers
+from apiary.host.broadcast import Broadcast
+
+
+class Silent:
+    """Redis that knows nothing of the answer any more."""
+
+    def read(self, message_id, after, wait):
+        time.sleep(0.01)
+        return []
+
+    def claimed(self, message_id):
+        return False
+
+
+def test_who_follows_what_was_deleted_comes_to_an_end(host):
+    events = Broadcast(Silent(), Answers()).follow(host, "nowhere", 0)
+    reading = threading.Thread(target=list, args=(events,), daemon=True)
+    reading.start()
+    reading.join(10)
+    assert not reading.is_alive()

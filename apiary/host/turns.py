@@ -13,7 +13,7 @@ from . import attachments, branches, conversations, instructions, orders, writer
 from .answers import Answer
 from .orders import Payment, Refusal, Wish
 from .state import here
-from .tables import Conversation, Message, clean, new_id
+from .tables import Conversation, Message, Spent, clean, new_id
 
 #: How a model is asked to finish what was cut.
 GO_ON = (
@@ -110,17 +110,23 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
         shown = branches.path(rows, row.id)
         answer.give(reasoning=row.reasoning, delta=row.text)
 
+        used = _used(row)
+
         def write(payment: Payment) -> None:
+            nonlocal used
             with database.atomic():
                 if not _restart(row, payment):
                     raise orders.collision()
+                if any(getattr(row, name) != value for name, value in _said(payment).items()):
+                    _put_down(conversation, row)
+                    used = None
                 _settle(conversation, payment, row.id)
 
         payment = orders.pay(owner, conversation, wish, write)
         answer.stored = True
         order = _order(payment, conversation, shown, wish)
         order.messages.append({"role": "user", "content": GO_ON})
-        orders.start(answer, replace(order, already=_used(row)))
+        orders.start(answer, replace(order, already=used))
         return answer
     except BaseException:
         here().answers.drop(answer)
@@ -306,6 +312,17 @@ def _used(row: Message) -> Usage | None:
     if row.completion_tokens is None:
         return None
     return Usage(row.prompt_tokens or 0, row.completion_tokens, row.cost)
+
+
+def _put_down(conversation: Conversation, row: Message) -> None:
+    """Keep what an answer used under who paid for it: somebody else, or another model, goes on."""
+    used = {name: getattr(row, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
+    known = any(value is not None for value in used.values())
+    # Without a payer it was imported: nobody here paid.
+    if row.payer is not None and (known or row.state == "complete"):
+        paid = {name: getattr(row, name) for name in ("provider", "model", "payer", "created")}
+        Spent.insert(owner=conversation.owner, **paid, **used).execute()
+    Message.update(dict.fromkeys(used)).where(Message.id == row.id).execute()
 
 
 def _said(payment: Payment) -> dict[str, Any]:

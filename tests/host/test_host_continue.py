@@ -1,5 +1,7 @@
 """Answers that were cut go on; answers that are too dear become shorter."""
 
+import csv
+
 import pytest
 
 from apiary import Delta, Done, Usage, database
@@ -147,3 +149,26 @@ def test_a_form_may_ask_for_a_shorter_answer(chatter, most):
     assert chatter.messages(conversation)[-1]["text"] == "a b "
     with chatter.form(path, text="a b c", max_tokens=most) as refused:
         assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("before", ["operator", "nobody"])
+def test_who_goes_on_does_not_pay_for_what_was_before(builtin, paste_key, before):
+    browser = Browser(builtin)
+    conversation = browser.conversation()
+    browser.ask("hello", conversation)
+    row = browser.messages(conversation)[-1]
+    if before == "nobody":
+        with builtin.app_context(), database.connection_context():
+            # As an import leaves it.
+            imported = Message.update(payer=None, prompt_tokens=1_000_000)
+            imported.where(Message.id == row["id"]).execute()
+    browser.connect(paste_key)
+    body = {"message_id": row["id"], "provider": "openrouter", "model": "sandbox/echo"}
+    with browser.send(f"/c/{conversation}/continue", body) as answer:
+        used = [event.data for event in events(answer) if event.kind == "usage"][-1]
+    with browser.get("/usage.csv") as table:
+        lines = {line["payer"]: line for line in csv.DictReader(table.text.splitlines())}
+    assert int(lines["key"]["prompt_tokens"]) == used["prompt_tokens"] < 1_000_000
+    if before == "operator":
+        assert int(lines["builtin"]["prompt_tokens"]) == row["prompt_tokens"]
+    assert sorted(lines) == (["builtin", "key"] if before == "operator" else ["key"])

@@ -76,7 +76,7 @@ def story(browser: Browser, scheme: str) -> None:
     shoot(page, "waiting", scheme)
     window.click('[data-action="approve"]', no_wait_after=True)
     page.wait_for_selector("text=Your OpenRouter account pays")
-    page.click("#model-button, [aria-haspopup=dialog]")
+    page.click("#pick")
     page.wait_for_timeout(600)
     shoot(page, "models", scheme)
     page.keyboard.press("Escape")

@@ -44,6 +44,11 @@ COSTLY = {
 }
 
 
+def built_in(daily: int) -> Rule:
+    """Messages of the built-in model for an address in a day: as many as ten people have."""
+    return Rule("built-in-address", 10 * daily, 24 * 3600)
+
+
 class TooOften(Exception):
     """``retry_after`` is in whole seconds, at least 1."""
 

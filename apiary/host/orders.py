@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import peewee
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 
 from apiary import ApiaryError
 
-from . import allowance, conversations, payers, writer
+from . import allowance, conversations, limits, payers, writer
 from .answers import Answer, Full
 from .payers import Payer
 from .state import here
@@ -108,7 +108,10 @@ def pay(
         raise Refusal(error.code, error.message, error.action) from None
     day = None
     if payer.kind == "builtin":
-        day = allowance.take(owner, here().settings.builtin_daily_messages)
+        daily = here().settings.builtin_daily_messages
+        # A new guest costs a cookie; the address that makes many of them has a limit of its own.
+        here().limits.take(limits.built_in(daily), limits.network(request.remote_addr))
+        day = allowance.take(owner, daily)
         if day is None:
             raise _refusal(payers.used_up())
     payment = Payment(payer, model, day)

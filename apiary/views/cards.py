@@ -14,7 +14,7 @@ from ..state import current
 from ..vault import Connection
 
 #: How long the outcome of a flow is told again on a page that is loaded anew, in seconds.
-_TOLD = {"cancelled": 20, "lost": 3600, "failed": 900, "denied": 900, "expired": 900}
+_TOLD = {"cancelled": 20, "denied": 60, "expired": 300, "failed": 900, "lost": 3600}
 
 
 @dataclass(frozen=True, slots=True)

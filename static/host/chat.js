@@ -79,7 +79,7 @@ function pick(chosen) {
   payer.refresh(chat.base, chosen);
   if (onPick) onPick();
   else if (chat.waiting) chat.retry();
-  else box.focus();
+  else if (!TOUCH.matches) box.focus();
 }
 
 const chat = talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice });
@@ -88,7 +88,7 @@ payerMenu($("payer"), $("payers"), main.dataset.payers, { base: () => chat.base,
   setChoice({ provider: option.provider, model: option.model ?? "" });
   store.set(`model:${chat.base || "new"}`, { provider: option.provider, model: option.model ?? "" });
   payer.refresh(chat.base, option);
-  box.focus();
+  if (!TOUCH.matches) box.focus();
 });
 $("blind").querySelector("button").addEventListener("click", () => openPicker(null, { image: true }));
 
@@ -135,6 +135,16 @@ turns.addEventListener("click", async (event) => {
 });
 
 $("pick").addEventListener("click", () => openPicker());
+
+// A <details> stays open until it is told otherwise.
+const more = $("more");
+document.addEventListener("click", (event) => more.contains(event.target) || (more.open = false));
+more.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !more.open) return;
+  event.preventDefault();
+  more.open = false;
+  more.querySelector("summary").focus();
+});
 document.querySelectorAll(".suggestions button").forEach((button) => {
   button.addEventListener("click", () => box.fill(button.textContent));
 });

@@ -13,7 +13,7 @@ const ENDED = {
   failed: "No answer came.",
 };
 // A question that met one of these was not taken in; trying again must send its text.
-const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|signed_out|database|offline|text_only|no_)/;
+const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|signed_out|database|offline|text_only|no_|not_found)/;
 
 /** @param page {main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice} */
 export function talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice }) {

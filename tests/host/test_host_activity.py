@@ -41,7 +41,7 @@ def test_what_is_written_down(host, sandbox, paste_key):
         "password",
         "export",
     ]
-    assert {entry["network"] for entry in told} == {"127.0.0.0/24"}
+    assert {entry["network"] for entry in told} == {"this machine"}
     ann.form("/account/sign-out-everywhere").close()
     for _ in range(3):
         with ann.sign_in("ANN", "not this one") as refused:
@@ -49,12 +49,12 @@ def test_what_is_written_down(host, sandbox, paste_key):
     with ann.sign_in("ann", "battery staple") as entered:
         assert entered.status_code == 303
     assert happened(ann)[:4] == [
-        "Signed in, from 127.0.0.0/24",
-        "Somebody tried to sign in with a wrong password, from 127.0.0.0/24, 3 times",
-        "Signed out everywhere, from 127.0.0.0/24",
-        "Data exported, from 127.0.0.0/24",
+        "Signed in, from this machine",
+        "Somebody tried to sign in with a wrong password, from this machine, 3 times",
+        "Signed out everywhere, from this machine",
+        "Data exported, from this machine",
     ]
-    assert happened(ann)[-1] == "Connected (OpenRouter, by a pasted key), from 127.0.0.0/24"
+    assert happened(ann)[-1] == "Connected (OpenRouter, by a pasted key), from this machine"
     with ann.get("/account") as page:
         assert paste_key not in page.get_data(as_text=True)
 
@@ -67,7 +67,7 @@ def test_a_rejected_key(chatter, sandbox, paste_key):
         connection = vault.get(row.owner_id, "openrouter")
         vault.reject(row.owner_id, "openrouter", connection.version)
         assert [(r.kind, r.network) for r in Activity.select().order_by(Activity.at)] == [
-            ("connected", "127.0.0.0/24"),
+            ("connected", "this machine"),
             ("rejected", ""),
         ]
     assert "The provider no longer accepts the key (OpenRouter)" in happened(chatter)
@@ -176,4 +176,4 @@ def test_an_odd_entry_cannot_do_harm(host):
     ann.sign_up("Ann")
     with host.app_context(), database.connection_context():
         Activity.update(detail="<script>x", kind="<b>").execute()
-    assert happened(ann) == ["&lt;b&gt; (&lt;script&gt;x), from 127.0.0.0/24"]
+    assert happened(ann) == ["&lt;b&gt; (&lt;script&gt;x), from this machine"]

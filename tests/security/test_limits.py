@@ -48,7 +48,7 @@ def refused(answer: TestResponse) -> bool:
     """Whether it was too often; then it says so in a sentence, and when to come again."""
     if answer.status_code != 429:
         return False
-    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    assert 1 <= int(answer.headers["Retry-After"]) <= 24 * 3600
     assert "too often" in answer.get_data(as_text=True)
     assert answer.headers["Cache-Control"] == "no-store"
     return True
@@ -189,3 +189,18 @@ def test_the_counters_are_bounded() -> None:
     for n in range(limits._MOST_KEYS + 500):
         counters.take(limits.GUEST_ADDRESS, str(n))
     assert len(counters._tries) == limits._MOST_KEYS
+
+
+def test_new_guests_do_not_renew_the_built_in_model(make_host: MakeHost, paste_key: str) -> None:
+    app = make_host(
+        APIARY_LIMITS=True,
+        APIARY_BUILTIN_PROVIDER="openrouter",
+        APIARY_BUILTIN_MODEL="sandbox/echo",
+        APIARY_BUILTIN_KEY=paste_key,
+        APIARY_BUILTIN_DAILY_MESSAGES="1",
+    )
+
+    def as_new(_: int) -> TestResponse:
+        return one(Browser(app), "/ask", {"text": "Bees?"})
+
+    assert until_refused(as_new, 15) == 10

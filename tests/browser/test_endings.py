@@ -1,0 +1,132 @@
+"""The rarer endings of Connect, as a person meets them: each has a sentence and a way on."""
+
+import time
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from apiary import database
+from apiary.models import StoredFlow
+from apiary.sandbox import Ask
+from tests.browser.conftest import Site
+from tests.browser.test_connect import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+
+
+def way_back(window: Page, site: Site) -> str:
+    """The address that the provider would lead to after an approval."""
+    window.wait_for_selector('[data-action="approve"]')
+    query = parse_qs(urlsplit(window.url).query)
+    [callback], [challenge] = query["callback_url"], query["code_challenge"]
+    return f"{callback}?code={site.sandbox.state.issue(Ask(callback, challenge, 'S256'))}"
+
+
+def test_another_browser(page: Page, browser: Browser, site: Site) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    link = way_back(window, site)
+    other = browser.new_context()
+    stranger = other.new_page()
+    stranger.goto(site / "settings/")
+    stranger.goto(link)
+    expect(stranger.locator("h1")).to_contain_text("account while connecting")
+    stranger.click("a.button")
+    expect(stranger.locator(STATUS)).to_have_text("Not connected.")
+    other.close()
+    assert site.sandbox.exchanges == 0
+    answer(window)
+    gone(window)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+
+
+def test_the_cookie_is_gone(context: BrowserContext, page: Page, site: Site) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    context.clear_cookies(name="apiary_flow")
+    answer(window)
+    expect(window.locator("h1")).to_contain_text("another browser")
+    expect(window.locator("body")).to_contain_text("allow cookies")
+    assert site.sandbox.exchanges == 0
+    page.bring_to_front()
+    expect(page.locator(WAITING)).to_be_visible()
+    page.click(f'{WAITING} [data-action="cancel"]')
+    expect(page.locator(NOTICE)).to_contain_text("cancelled")
+
+
+def test_signed_out_and_another_account_meanwhile(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    # Whoever visits next in this browser is another guest.
+    context.clear_cookies(name="apiary_session")
+    other = context.new_page()
+    other.goto(site / "settings/")
+    answer(window)
+    expect(window.locator("h1")).to_contain_text("account while connecting")
+    assert site.sandbox.exchanges == 0
+
+
+def test_too_late(page: Page, site: Site) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    with site.app.app_context(), database.connection_context():
+        StoredFlow.update(started=time.time() - 301).execute()
+    expect(page.locator(WAITING)).to_be_hidden()
+    expect(page.locator(NOTICE)).to_contain_text("took longer than five minutes")
+    expect(page.locator(CONNECT)).to_be_focused()
+    answer(window)
+    gone(window)
+    assert site.sandbox.exchanges == 0
+    window = press(page)
+    answer(window)
+    gone(window)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+
+
+def test_superseded(context: BrowserContext, site: Site) -> None:
+    one, two = context.new_page(), context.new_page()
+    # The first tab's window goes on although its page has gone elsewhere.
+    one.goto(site / "settings/")
+    first = press(one)
+    first.wait_for_selector('[data-action="approve"]')
+    one.goto("about:blank")
+    two.goto(site / "settings/")
+    with two.expect_popup() as opened:
+        two.click(CONNECT)
+    second = opened.value
+    answer(second)
+    gone(second)
+    expect(two.locator(STATUS)).to_contain_text("Connected as")
+    if not first.is_closed():
+        answer(first)
+        gone(first)
+    assert site.sandbox.exchanges == 1
+
+
+def test_cookies_are_blocked(context: BrowserContext, site: Site) -> None:
+    context.add_init_script(
+        "Object.defineProperty(Navigator.prototype, 'cookieEnabled', { get: () => false })"
+    )
+    page = context.new_page()
+    page.goto(site / "settings/")
+    page.click(CONNECT)
+    expect(page.locator(NOTICE)).to_contain_text("Your browser blocks cookies")
+    expect(page.locator(WAITING)).to_be_hidden()
+    assert len(context.pages) == 1
+
+
+def test_a_replayed_link(page: Page, site: Site) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    link = way_back(window, site)
+    window.evaluate("(url) => location.assign(url)", link)
+    gone(window)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+    # Back, reload or a link from the history: the outcome, and no second exchange.
+    page.goto(link)
+    page.wait_for_url("**/settings/#openrouter")
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+    assert site.sandbox.exchanges == 1

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from apiary import database
 from apiary.models import StoredFlow
 from apiary.sandbox import Ask
-from tests.browser.conftest import Site
+from tests.browser.conftest import MakeSite, Site
 from tests.browser.test_connect import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 
@@ -20,7 +20,7 @@ def way_back(window: Page, site: Site) -> str:
     return f"{callback}?code={site.sandbox.state.issue(Ask(callback, challenge, 'S256'))}"
 
 
-def test_another_browser(page: Page, browser: Browser, site: Site) -> None:
+def test_another_browser_with_another_guest(page: Page, browser: Browser, site: Site) -> None:
     page.goto(site / "settings/")
     window = press(page)
     link = way_back(window, site)
@@ -53,7 +53,7 @@ def test_the_cookie_is_gone(context: BrowserContext, page: Page, site: Site) -> 
     expect(page.locator(NOTICE)).to_contain_text("cancelled")
 
 
-def test_signed_out_and_another_account_meanwhile(
+def test_another_account_in_the_same_browser_meanwhile(
     context: BrowserContext, page: Page, site: Site
 ) -> None:
     page.goto(site / "settings/")
@@ -88,22 +88,81 @@ def test_too_late(page: Page, site: Site) -> None:
 
 def test_superseded(context: BrowserContext, site: Site) -> None:
     one, two = context.new_page(), context.new_page()
-    # The first tab's window goes on although its page has gone elsewhere.
     one.goto(site / "settings/")
-    first = press(one)
-    first.wait_for_selector('[data-action="approve"]')
-    one.goto("about:blank")
     two.goto(site / "settings/")
     with two.expect_popup() as opened:
         two.click(CONNECT)
-    second = opened.value
-    answer(second)
-    gone(second)
+    late = opened.value
+    link = way_back(late, site)
+    # A window of its own: in one browser the two tabs would share it.
+    with one.expect_popup() as opened:
+        one.click(CONNECT)
+    first = opened.value
+    answer(first)
+    gone(first)
+    expect(one.locator(STATUS)).to_contain_text("Connected as")
     expect(two.locator(STATUS)).to_contain_text("Connected as")
-    if not first.is_closed():
-        answer(first)
-        gone(first)
+    # Nobody listens any more, so the last page stays long enough to be read.
+    for page in (one, two):
+        page.goto("about:blank")
+    reader = context.new_page()
+    reader.route("**/done.js", lambda route: route.abort())
+    reader.goto(link)
+    expect(reader.locator("h1")).to_have_text("Already done")
+    expect(reader.locator("body")).to_contain_text("Another window finished connecting first")
     assert site.sandbox.exchanges == 1
+
+
+def sign_up(page: Page, site: Site, name: str) -> None:
+    page.goto(site / "sign-up")
+    page.fill('input[name="name"]', name)
+    page.fill('input[name="password"]', "correct horse")
+    page.click('main button:has-text("Sign up")')
+    page.wait_for_url(lambda url: "sign-up" not in url)
+
+
+def test_the_same_member_in_another_browser(page: Page, browser: Browser, site: Site) -> None:
+    sign_up(page, site, "Maya")
+    page.goto(site / "settings/")
+    link = way_back(press(page), site)
+    other = browser.new_context()
+    second = other.new_page()
+    second.goto(site / "sign-in")
+    second.fill('input[name="name"]', "Maya")
+    second.fill('input[name="password"]', "correct horse")
+    second.click('main button:has-text("Sign in")')
+    second.wait_for_url(lambda url: "sign-in" not in url)
+    second.goto(link)
+    expect(second.locator("h1")).to_have_text("This was started in another browser")
+    assert site.sandbox.exchanges == 0
+    other.close()
+
+
+def test_signed_out_where_nobody_is_a_guest(
+    context: BrowserContext, page: Page, make_site: MakeSite
+) -> None:
+    site = make_site(APIARY_GUESTS="0")
+    sign_up(page, site, "Maya")
+    page.goto(site / "settings/")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    context.clear_cookies(name="apiary_session")
+    answer(window)
+    expect(window.locator("h1")).to_have_text("You were signed out while connecting")
+    assert site.sandbox.exchanges == 0
+
+
+def test_enter_twice_is_one_flow(page: Page, site: Site) -> None:
+    page.goto(site / "settings/")
+    page.focus(CONNECT)
+    with page.expect_popup() as opened:
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+    window = opened.value
+    answer(window)
+    gone(window)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+    assert site.sandbox.exchanges == 1 and len(page.context.pages) == 1
 
 
 def test_cookies_are_blocked(context: BrowserContext, site: Site) -> None:

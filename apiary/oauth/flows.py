@@ -28,8 +28,6 @@ WAITING_AT_ONCE = 3
 #: Ended flows are kept this long, to answer a reload or a replay with their outcome.
 KEPT = 3600
 
-FINAL = frozenset({"connected", "denied", "cancelled", "expired", "superseded", "failed", "lost"})
-
 _SENTENCES = {
     "waiting": "Waiting for approval.",
     "exchanging": "Approved. Fetching your key…",

@@ -144,9 +144,5 @@ def secure_headers(response: Response) -> Response:
     headers.setdefault("Referrer-Policy", "same-origin")
     headers["Cache-Control"] = "no-store"
     response.vary.add("Cookie")
-    if "Cross-Origin-Opener-Policy" not in headers:
-        headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
-    elif headers["Cross-Origin-Opener-Policy"] == "none":
-        # A page on the popup's way: a policy of its own would sever it from its opener.
-        headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin-allow-popups")
     return response

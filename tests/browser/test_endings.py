@@ -1,5 +1,6 @@
 """The rarer endings of Connect, as a person meets them: each has a sentence and a way on."""
 
+import shutil
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -189,3 +190,30 @@ def test_a_replayed_link(page: Page, site: Site) -> None:
     page.wait_for_url("**/settings/#openrouter")
     expect(page.locator(STATUS)).to_contain_text("Connected as")
     assert site.sandbox.exchanges == 1
+
+
+def test_back_from_the_provider_out_of_the_back_forward_cache(site: Site, browser: Browser) -> None:
+    kind = browser.browser_type
+    found = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])))
+    # Playwright switches this cache off; people have it.
+    cached = kind.launch(
+        executable_path=found,
+        args=["--no-sandbox"],
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    context = cached.new_context(viewport={"width": 390, "height": 800})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "settings/")
+    page.evaluate("addEventListener('pageshow', (event) => { window.restored = event.persisted; })")
+    page.click(CONNECT)
+    page.wait_for_selector('[data-action="approve"]')
+    # A page that comes out of the cache fires no load event.
+    page.go_back(wait_until="commit")
+    page.wait_for_function("window.restored === true")
+    assert page.locator(CONNECT).get_attribute("aria-disabled") is None
+    page.click(CONNECT)
+    answer(page)
+    page.wait_for_url("**/settings/#openrouter")
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+    cached.close()

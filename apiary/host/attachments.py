@@ -124,7 +124,7 @@ def drop(owner: str, attachment_id: str) -> None:
 
 
 def claim(owner: str, conversation: Conversation, ids: Sequence[str]) -> str | None:
-    """Bind files to a conversation. What a message keeps of them, None without any.
+    """What a message of a conversation keeps of its files, None without any.
 
     :raises Refusal: one is not there, or is part of another conversation.
     """
@@ -137,8 +137,15 @@ def claim(owner: str, conversation: Conversation, ids: Sequence[str]) -> str | N
     )
     if found.count() != len(set(ids)):
         raise Refusal("no_file", "A file is not here any more. Remove it and attach it again.")
-    Attachment.update(conversation=conversation.id).where(Attachment.id.in_(list(ids))).execute()
     return " ".join(ids)
+
+
+def bind(conversation: Conversation, message: Message) -> None:
+    """Make the files of a message part of its conversation. A message refused binds none."""
+    if message.attachments:
+        Attachment.update(conversation=conversation.id).where(
+            Attachment.id.in_(message.attachments.split())
+        ).execute()
 
 
 def of(rows: Iterable[Message]) -> dict[str, list[Attachment]]:

@@ -194,6 +194,7 @@ def _keep_waiting(conversation: Conversation, question: Message) -> None:
     try:
         with database.atomic():
             question.save(force_insert=True)
+            attachments.bind(conversation, question)
             Conversation.update(
                 title=conversation.title, head=question.id, updated=time.time()
             ).where(Conversation.id == conversation.id).execute()
@@ -275,6 +276,7 @@ def _write(
         if rows is None:
             question.state = "sent"
             question.save(force_insert=True)
+            attachments.bind(conversation, question)
         Message.insert(
             id=answer.message_id,
             conversation=conversation.id,

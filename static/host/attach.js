@@ -131,6 +131,12 @@ export function attachments(form, url, on) {
     accepted() {
       store.set(key, files.length ? files : null);
     },
+    /** The files of a message that was refused. */
+    put(back) {
+      files = [...back, ...files].slice(0, MOST);
+      store.set(key, files.length ? files : null);
+      paint();
+    },
     setConversation(id, keep) {
       const kept = store.get(key);
       if (keep) store.set(key, null);

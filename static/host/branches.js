@@ -1,6 +1,6 @@
 // What stands beside a message: the small switch between versions, and the box that edits one.
 
-const touch = matchMedia("(hover: none) and (pointer: coarse)");
+import { touch } from "./focus.js";
 
 export const versionsOf = (el) => el.querySelector(".switch").dataset.versions.split(" ").filter(Boolean);
 
@@ -23,15 +23,15 @@ export function identify(el, base, id, before = []) {
   });
 }
 
-/** Turns a question into a box; @param send is told the new words. */
-export function edit(question, send) {
+/** Turns a question into a box; @param send is told the new words; @param words begun with */
+export function edit(question, send, words = null) {
   if (question.querySelector(".edit")) return;
   const shown = question.querySelector(".text");
   const meta = question.querySelector(".meta");
   const form = document.createElement("form");
   form.className = "edit";
   const text = document.createElement("textarea");
-  text.value = shown.textContent;
+  text.value = words ?? shown.textContent;
   text.maxLength = 100000;
   text.rows = Math.min(12, text.value.split("\n").length + 1);
   text.setAttribute("aria-label", "Edit your message");

@@ -6,6 +6,7 @@ import { edit } from "./branches.js";
 import { composer } from "./composer.js";
 import { copy } from "./copy.js";
 import { dressAll } from "./dress.js";
+import { touch } from "./focus.js";
 import { newId, store } from "./http.js";
 import { instructions } from "./instructions.js";
 import { connectPanel } from "./panel.js";
@@ -14,6 +15,7 @@ import { payerMenu } from "./payers.js";
 import { picker } from "./picker.js";
 import { followEnd } from "./scroll.js";
 import { sidebar } from "./sidebar.js";
+import { takeBack } from "./stranded.js";
 import { talk } from "./talk.js";
 
 const $ = (id) => document.getElementById(id);
@@ -22,10 +24,9 @@ const turns = $("turns");
 const form = $("composer");
 const say = (words) => ($("status").textContent = words);
 
-// Where a focus in the box would bring up a keyboard over half the page.
-const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
-
 let onPick = null; // what a choice in the list is for, beside the next message
+
+if (!main.dataset.conversation) takeBack(main.dataset.me, isListed);
 
 const scroll = followEnd(main, $("jump"));
 const list = sidebar(main, say);
@@ -44,6 +45,11 @@ const can = {
   pickModel: (wish = {}) => openPicker(wish.then ?? (() => chat.retry()), wish),
   showFiles: (turn, found) => showFiles(turn, main.dataset.files, found),
   begun: (base) => told.begun(base),
+  strand: () => box.strand(told.own()),
+  startOver: () => {
+    box.setConversation("", true);
+    location.assign(main.dataset.home);
+  },
   showPanel: (action) => {
     scroll.release();
     panel.show(action === "reconnect" ? "Connect again to go on." : "Connect a provider to go on.", chat.waiting);
@@ -79,7 +85,7 @@ function pick(chosen) {
   payer.refresh(chat.base, chosen);
   if (onPick) onPick();
   else if (chat.waiting) chat.retry();
-  else if (!TOUCH.matches) box.focus();
+  else if (!touch.matches) box.focus();
 }
 
 const chat = talk({ main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice });
@@ -88,7 +94,7 @@ payerMenu($("payer"), $("payers"), main.dataset.payers, { base: () => chat.base,
   setChoice({ provider: option.provider, model: option.model ?? "" });
   store.set(`model:${chat.base || "new"}`, { provider: option.provider, model: option.model ?? "" });
   payer.refresh(chat.base, option);
-  if (!TOUCH.matches) box.focus();
+  if (!touch.matches) box.focus();
 });
 $("blind").querySelector("button").addEventListener("click", () => openPicker(null, { image: true }));
 
@@ -112,7 +118,7 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
   panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (chat.waiting || failed) chat.retry();
-  if (!TOUCH.matches) box.focus();
+  if (!touch.matches) box.focus();
 });
 
 // -- buttons inside the answers
@@ -125,7 +131,7 @@ turns.addEventListener("click", async (event) => {
   if (action === "regenerate") return chat.retry({ turn });
   if (action === "regenerate-with") return openPicker(() => chat.retry({ turn }));
   if (action === "continue") return chat.goOn(turn);
-  if (action === "edit") return edit(turn, (text) => chat.ask(text, { id: newId(), edit: turn, files: filesOf(turn) }));
+  if (action === "edit") return change(turn);
   const text = action === "copy-code"
     ? button.closest(".code").querySelector("code").textContent
     : sourceOf(button.closest(".answer"));
@@ -133,6 +139,12 @@ turns.addEventListener("click", async (event) => {
   button.textContent = done ? "Copied" : "Select it and copy by hand";
   setTimeout(() => (button.textContent = "Copy"), 1600);
 });
+
+/** Edits a question; words that are refused come back into the same box. */
+function change(turn, words) {
+  const send = (text) => chat.ask(text, { id: newId(), edit: turn, files: filesOf(turn), back: () => change(turn, text) });
+  edit(turn, send, words);
+}
 
 $("pick").addEventListener("click", () => openPicker());
 
@@ -152,13 +164,18 @@ addEventListener("pageshow", (event) => event.persisted && location.reload()); /
 
 // -- start
 
+/** Whether a conversation is in the list at the side. */
+function isListed(base) {
+  return [...document.querySelectorAll("#conversations a")].some((link) => link.href === base);
+}
+
 async function start() {
   box.setConversation(chat.base);
   const kept = store.get(`model:${chat.base || "new"}`);
   if (kept && kept.provider === choice().provider) setChoice(kept);
   dressAll(turns, can);
   // In a conversation single keys lead on to the next one; a new one is there to be written in.
-  if (!chat.base && !TOUCH.matches && document.activeElement === document.body) box.focus();
+  if (!chat.base && !touch.matches && document.activeElement === document.body) box.focus();
   if (location.hash.startsWith("#m-")) scroll.release(); // search.js shows that place
   else if (turns.childElementCount) scroll.pin();
   if ("running" in main.dataset) await chat.resume();

@@ -1,8 +1,8 @@
 // The box one writes in: grows with its text, keeps drafts, sends by Enter, stops by Esc.
 
+import { touch } from "./focus.js";
 import { newId, store } from "./http.js";
-
-const touch = matchMedia("(hover: none) and (pointer: coarse)");
+import { forget as unstrand, strand } from "./stranded.js";
 
 /** @param on {send: (text, {id, files}) => void, stop: () => void, files: the attachments} */
 export function composer(form, on) {
@@ -13,8 +13,10 @@ export function composer(form, on) {
   // Drafts are their writer's: whoever uses this browser next does not find them.
   const writer = document.getElementById("main").dataset.me;
   let key = `draft:${writer}:new`;
+  let base = "";
   let running = false;
   let saving = 0;
+  let held = false; // Stop had the focus when it was switched off
 
   const grow = () => {
     if (CSS.supports("field-sizing", "content")) return; // the stylesheet does it
@@ -76,6 +78,7 @@ export function composer(form, on) {
       const sent = store.get(`sent:${key}`);
       if (keepDraft) this.forget(false);
       files.setConversation(id, keepDraft);
+      base = id;
       key = `draft:${writer}:${id || "new"}`;
       if (keepDraft) {
         store.set(key, draft);
@@ -86,6 +89,7 @@ export function composer(form, on) {
     },
     /** The server has the message: the draft has done its work, unless a new one is begun. */
     accepted() {
+      unstrand(writer);
       files.accepted();
       store.set(key, text.value);
       store.set(`sent:${key}`, null);
@@ -99,16 +103,26 @@ export function composer(form, on) {
       store.set(`sent:${key}`, null);
     },
     setRunning(now) {
-      const focused = document.activeElement === send || document.activeElement === stop;
+      const had = held || document.activeElement === send || document.activeElement === stop;
+      held = false;
       running = now;
       send.hidden = now;
       stop.hidden = !now;
       stop.disabled = false;
-      if (focused) text.focus();
+      if (had) (touch.matches ? (now ? stop : send) : text).focus();
     },
     stopping() {
+      held = document.activeElement === stop;
       stop.disabled = true;
+      if (held && !touch.matches) text.focus();
     },
+    /** What was sent was refused as it is: it stands in the box again, to be changed. */
+    takeBack(words, back) {
+      files.put(back);
+      this.fill([words, text.value.trim()].filter(Boolean).join("\n\n"));
+    },
+    /** This conversation holds nothing yet; whoever leaves it finds the words in a new chat. */
+    strand: (instructions) => strand(writer, base, instructions),
     fill(words) {
       text.value = words;
       grow();

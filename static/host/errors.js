@@ -14,6 +14,7 @@ const LABELS = {
   wait: "Try again",
   reload: "Reload",
   sign_in: "Sign in",
+  new_chat: "Start a new chat",
 };
 const IN_PLACE = new Set(["", "openrouter", "built-in"]); // providers whose card stands in the chat itself
 const WAIT = 20; // seconds, where the server does not say
@@ -68,6 +69,8 @@ function control(error, can) {
       return button(action, () => can.pickModel());
     case "wait":
       return countdown(button(action, () => can.retry()), error.retry_after ?? WAIT);
+    case "new_chat":
+      return button(action, () => can.startOver());
     case "reload":
       return button(action, () => location.reload());
     default:

@@ -9,12 +9,16 @@ export function instructions(chat, say) {
   const form = dialog.querySelector("template").content.firstElementChild.cloneNode(true);
   const { own, default: usual, use } = form.elements;
   const trouble = form.querySelector(".error");
-  let kept = read();
+  const unsaved = form.querySelector('[data-role="unsaved"]');
+  let kept = read(); // as the server has it, or will have it with the first message
 
   // What was written for a conversation that has not begun waits for its first message.
   const early = chat().base ? null : store.get("instructions:new");
-  if (early !== null) write({ ...kept, own: early });
+  if (early !== null) kept = { ...kept, own: early };
   mark();
+
+  // What was typed and not saved, for whom and where it was typed.
+  const draftOf = () => `instructions-draft:${document.getElementById("main").dataset.me}:${chat().base || "new"}`;
 
   function read() {
     return { own: use.value === "own" ? own.value : null, usual: usual.value };
@@ -28,28 +32,34 @@ export function instructions(chat, say) {
   }
 
   function mark() {
-    const now = read();
-    const set = Boolean((now.own ?? now.usual).trim());
+    const set = Boolean((kept.own ?? kept.usual).trim());
     opener.toggleAttribute("data-set", set);
     opener.setAttribute("aria-label", set ? "Instructions, set" : "Instructions");
-    own.hidden = use.value !== "own";
   }
 
+  const changed = () => Object.entries(read()).some(([name, value]) => value !== kept[name]);
+  const keepDraft = () => store.set(draftOf(), changed() ? read() : null);
+
   opener.addEventListener("click", () => {
-    kept = read();
+    const draft = store.get(draftOf());
+    write(draft ?? kept);
+    unsaved.hidden = !(draft && changed());
     trouble.hidden = true;
     dialog.append(form);
     dialog.showModal();
   });
+  dialog.addEventListener("input", keepDraft);
   dialog.addEventListener("change", (event) => {
     if (event.target.name !== "use") return;
     own.hidden = use.value !== "own";
     if (!own.hidden) own.focus();
+    keepDraft();
   });
-  dialog.addEventListener("cancel", () => write(kept));
+  // Esc closes; Cancel is the word for throwing away.
+  dialog.addEventListener("cancel", () => changed() && say("Not saved. What you typed is kept here until you open it again."));
   dialog.addEventListener("close", () => form.remove());
   form.querySelector('[data-action="cancel"]').addEventListener("click", () => {
-    write(kept);
+    store.set(draftOf(), null);
     dialog.close();
   });
   form.addEventListener("submit", async (event) => {
@@ -63,12 +73,16 @@ export function instructions(chat, say) {
     trouble.hidden = !failed;
     trouble.textContent = failed ?? "";
     if (failed) return;
+    kept = now;
+    store.set(draftOf(), null);
     mark();
     dialog.close();
     say("Instructions saved. They hold from the next message.");
   });
 
   return {
+    /** What is set for this conversation alone, null without. */
+    own: () => kept.own,
     /** The conversation has begun: it gets what was written for it. @returns whether all is well */
     async begun(base) {
       const text = store.get("instructions:new");

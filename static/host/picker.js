@@ -88,6 +88,7 @@ export function picker(url, me, onPick) {
           store.set("favourites", [...now]);
           build();
           filter();
+          search.focus();
         });
         return el;
       };

@@ -1,5 +1,7 @@
 // Follows a growing answer only while the reader is at its end, and says so otherwise.
 
+import { land } from "./focus.js";
+
 const NEAR = 80; // px from the end that still count as "at the end"
 
 export function followEnd(content, jump) {
@@ -29,7 +31,11 @@ export function followEnd(content, jump) {
     toEnd();
     show();
   };
-  jump.addEventListener("click", pin);
+  jump.addEventListener("click", () => {
+    const last = [...content.querySelectorAll(".turn:not([hidden])")].at(-1);
+    if (last && document.activeElement === jump) land(last);
+    pin();
+  });
   /** Something else than the end is to be seen. */
   const release = () => (pinned = false);
   return { pin, release };

@@ -3,9 +3,12 @@
 import { Answer, newTurn } from "./answer.js";
 import { identify, versionsOf } from "./branches.js";
 import { hideError, showError } from "./errors.js";
+import { isIn, land } from "./focus.js";
 import { OFFLINE, post, problem, store } from "./http.js";
 import { consume, follow } from "./stream.js";
 
+const GONE = { message: "This conversation was deleted.", action: "new_chat" };
+const KEPT = " Your message is in the box below.";
 const ENDED = {
   complete: "The answer is complete.",
   stopped: "The answer was stopped.",
@@ -13,6 +16,7 @@ const ENDED = {
   failed: "No answer came.",
 };
 // A question that met one of these was not taken in; trying again must send its text.
+const REFUSED = /^(?:http_4|too_long|no_file|no_message|not_found)/; // and would be again, as it is
 const NOT_TAKEN = /^(?:http_|busy|too_|server|csrf|signed_out|database|offline|text_only|no_|not_found)/;
 
 /** @param page {main, turns, box, can, say, scroll, list, panel, payer, choice, setChoice} */
@@ -26,7 +30,9 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
   async function ask(text, more = {}) {
     if (running) return;
     document.getElementById("greeting")?.remove();
-    const { edit, files = [], id } = more;
+    turns.querySelectorAll("[data-refused]").forEach((el) => el.remove());
+    const { edit, files = [], id, back = () => box.takeBack(text, files) } = more;
+    const first = !turns.querySelector(".turn");
     const question = newTurn("question");
     question.querySelector(".text").textContent = text;
     question.dataset.unsent = ""; // until the server has it, there is nothing to edit
@@ -48,6 +54,12 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     await write(answer, () => post(`${base}/messages`, body, { signal: running.signal }), {
       taken,
       kept: taken,
+      lost: () => first && can.strand(),
+      refused: () => {
+        question.remove();
+        old.forEach((el) => (el.hidden = false));
+        back();
+      },
       resend: () => {
         question.remove();
         return ask(text, more);
@@ -79,7 +91,9 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
   /** Lets an answer that was cut go on; it comes back as one text. */
   async function goOn(el) {
     if (running || !base) return;
+    const had = isIn(el);
     busy();
+    if (had) land(el);
     const trouble = el.querySelector(".trouble");
     hideError(trouble);
     let error = OFFLINE;
@@ -91,6 +105,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
         return read(new Answer(el, can, choice()), response);
       }
       error = await problem(response);
+      if (error.code === "not_found") Object.assign(error, GONE);
     } catch {
       /* nothing came back */
     }
@@ -115,7 +130,9 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     busy();
     const answer = new Answer(newTurn("answer"), can, choice());
     answer.placed = (id) => identify(answer.el, base, id, versions);
+    const had = isIn(turns);
     turns.append(answer.el);
+    if (had) land(answer.el);
     scroll.pin();
     return answer;
   }
@@ -152,10 +169,11 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
 
   /**
    * Sends, then reads.
-   * @param on {taken: the answer begins, kept: the question waits, resend: try again}
+   * @param on {taken: the answer begins, kept: the question waits, lost: the server has it not,
+   *   refused: it cannot be sent as it is, resend: try again}
    * @returns whether the answer began
    */
-  async function write(answer, send, { taken, resend, kept = () => {} }) {
+  async function write(answer, send, { taken, resend, refused, kept = () => {}, lost = () => {} }) {
     const retried = () => {
       answer.el.remove();
       return resend();
@@ -166,6 +184,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     } catch {
       // Nobody knows whether it arrived: the draft stays, and the same id asks only once.
       answer.can = { ...can, retry: retried };
+      lost();
       finish(answer, () => answer.fail(OFFLINE));
       return false;
     }
@@ -176,6 +195,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       return true;
     }
     const error = await problem(response);
+    if (error.code === "not_found") Object.assign(error, GONE, refused && { message: GONE.message + KEPT });
     if (error.code === "not_connected") {
       kept();
       box.accepted(); // the server keeps the question
@@ -187,7 +207,11 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       });
       return false;
     }
-    if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: retried, pickModel: () => can.pickModel({ image: error.code === "text_only", then: retried }) };
+    if (NOT_TAKEN.test(error.code)) lost();
+    if (refused && REFUSED.test(error.code)) {
+      answer.el.dataset.refused = "";
+      refused();
+    } else if (NOT_TAKEN.test(error.code)) answer.can = { ...can, retry: retried, pickModel: () => can.pickModel({ image: error.code === "text_only", then: retried }) };
     else {
       kept(); // the server keeps the question
       box.accepted();

@@ -1,5 +1,7 @@
 // One sentence with one way back, at the bottom of the page for some seconds.
 
+import { land, touch } from "./focus.js";
+
 const LASTS = 10_000;
 const el = document.getElementById("toast");
 const words = el?.querySelector('[data-role="words"]');
@@ -35,7 +37,7 @@ function close() {
   undo = null;
   const had = el.contains(document.activeElement);
   if (el.matches(":popover-open")) el.hidePopover();
-  if (had) document.getElementById("text")?.focus();
+  if (had) touch.matches ? land(document.getElementById("main")) : document.getElementById("text")?.focus();
 }
 
 // Time stands still while the pointer rests on it.

@@ -1,0 +1,13 @@
+// Where the keyboard goes on when what had the focus goes away.
+
+// Where a focus in a text box would bring up a keyboard over half the page.
+export const touch = matchMedia("(hover: none) and (pointer: coarse)");
+
+/** Puts the focus on something that is no control; the next Tab goes on from there. */
+export function land(el) {
+  el.tabIndex = -1;
+  el.focus({ preventScroll: true });
+}
+
+/** Whether the focus is in there, or has fallen to the page with something that went away. */
+export const isIn = (el) => el.contains(document.activeElement) || document.activeElement === document.body;

@@ -1,0 +1,171 @@
+"""By keyboard alone: what had the focus goes away, and the focus stands where one goes on."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.browser.test_answers import choose, entered, quiet, unlisted
+
+
+@pytest.fixture
+def chat(page: Page, site: Site, paste_key: str) -> Iterator[Page]:
+    yield entered(page, site, paste_key)
+
+
+def press(page: Page, selector: str) -> None:
+    """Press a button by keyboard."""
+    button = page.locator(selector)
+    button.focus()
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+
+
+def say(page: Page, text: str) -> None:
+    page.focus("#text")
+    page.keyboard.type(text)
+    page.keyboard.press("Enter")
+
+
+def answered(page: Page) -> None:
+    """The focus is on the newest answer, and Tab goes on among its buttons."""
+    quiet(page)
+    expect(page.locator(".answer:visible").last).to_be_focused()
+    page.keyboard.press("Tab")
+    newest = page.locator(".answer:visible").last
+    assert newest.evaluate(
+        "(el) => el !== document.activeElement && el.contains(document.activeElement)"
+    )
+
+
+def test_stop_leads_back_to_the_box(chat: Page, site: Site) -> None:
+    site.sandbox.state.switches.pace = 0.4
+    choose(chat, "sandbox/slow")
+    say(chat, "count")
+    expect(chat.locator(".prose")).to_contain_text("Counting slowly: 1")
+    press(chat, "#stop")
+    expect(chat.locator("#text")).to_be_focused()
+    quiet(chat)
+    expect(chat.locator("#text")).to_be_focused()
+
+
+def test_regenerate_leads_to_the_new_answer(chat: Page) -> None:
+    say(chat, "one")
+    quiet(chat)
+    press(chat, '[data-action="regenerate"]')
+    expect(chat.locator(".at:visible")).to_have_text("2 / 2")
+    answered(chat)
+
+
+def test_another_model_leads_to_its_answer(chat: Page) -> None:
+    say(chat, "one")
+    quiet(chat)
+    press(chat, '[data-action="regenerate-with"]')
+    chat.keyboard.type("sandbox/reasoning")
+    chat.keyboard.press("Enter")
+    expect(chat.locator(".answer:visible .prose")).to_contain_text("After some thought")
+    answered(chat)
+
+
+def test_continue_stays_with_its_answer(chat: Page) -> None:
+    choose(chat, "sandbox/cut")
+    say(chat, "one")
+    expect(chat.locator(".trouble")).to_be_visible()
+    choose(chat, "sandbox/echo")
+    press(chat, '[data-action="continue"]')
+    expect(chat.locator(".stats")).to_contain_text("Continued")
+    answered(chat)
+
+
+def test_trying_again_leads_to_the_answer(chat: Page) -> None:
+    unlisted(chat, "sandbox/error-503")
+    say(chat, "one")
+    expect(chat.locator(".trouble .button")).to_be_visible()
+    unlisted(chat, "sandbox/echo")
+    press(chat, ".trouble .button")
+    expect(chat.locator(".prose").last).to_have_text("one")
+    answered(chat)
+
+
+def test_an_edit_leads_to_its_answer_and_the_switch_to_the_version(chat: Page) -> None:
+    say(chat, "one")
+    quiet(chat)
+    press(chat, '[data-action="edit"]')
+    expect(chat.locator(".edit textarea")).to_be_focused()
+    chat.keyboard.type(" more")
+    chat.keyboard.press("Enter")
+    expect(chat.locator(".prose").last).to_have_text("one more")
+    answered(chat)
+    press(chat, '.asked .switch [aria-label="Version before"]')
+    expect(chat.locator(".prose.dressed")).to_have_text("one")
+    expect(chat.locator(".asked")).to_be_focused()
+
+
+def test_dialogs_and_menus_give_it_back(chat: Page) -> None:
+    press(chat, "#pick")
+    expect(chat.locator("#models-search")).to_be_focused()
+    chat.keyboard.press("Escape")
+    expect(chat.locator("#pick")).to_be_focused()
+    press(chat, "#pick")
+    chat.keyboard.type("sandbox/slow")
+    chat.keyboard.press("Enter")
+    expect(chat.locator("#text")).to_be_focused()
+    press(chat, "#payer")
+    expect(chat.locator(".payer-entry")).to_be_focused()
+    chat.keyboard.press("Escape")
+    expect(chat.locator("#payer")).to_be_focused()
+    press(chat, "#payer")
+    expect(chat.locator(".payer-entry")).to_be_focused()
+    chat.keyboard.press("Enter")
+    expect(chat.locator("#text")).to_be_focused()
+    for how in ("Escape", "cancel", "save"):
+        press(chat, "#instructions-open")
+        expect(chat.locator("#instructions")).to_be_visible()
+        if how == "Escape":
+            chat.keyboard.press(how)
+        else:
+            press(chat, f'#instructions [data-action="{how}"]')
+        expect(chat.locator("#instructions-open")).to_be_focused()
+    press(chat, '[data-action="shortcuts"]')
+    chat.keyboard.press("Enter")
+    expect(chat.locator('[data-action="shortcuts"]')).to_be_focused()
+
+
+def test_the_list_at_the_side(chat: Page) -> None:
+    say(chat, "one")
+    quiet(chat)
+    chat.focus("#conversations .row-more")
+    for action in ("pin", "rename"):
+        press(chat, "#conversations .row-more")
+        press(chat, f'#row-menu [data-action="{action}"]')
+        if action == "rename":
+            chat.keyboard.type("Other")
+            chat.keyboard.press("Enter")
+            expect(chat.locator("#conversations a")).to_be_focused()
+        else:
+            expect(chat.locator("#conversations .row-more")).to_be_focused()
+    press(chat, "#conversations .row-more")
+    press(chat, '#row-menu [data-action="delete"]')
+    expect(chat.locator("#toast button")).to_be_focused()
+    chat.keyboard.press("Escape")
+    expect(chat.locator("#text")).to_be_focused()
+
+
+def test_the_way_to_the_end(chat: Page) -> None:
+    chat.set_viewport_size({"width": 1280, "height": 300})
+    for words in ("one", "two"):
+        say(chat, words)
+        quiet(chat)
+    chat.evaluate("scrollTo(0, 0)")
+    press(chat, "#jump")
+    expect(chat.locator(".answer").last).to_be_focused()
+
+
+def test_a_favourite_that_is_gone(chat: Page) -> None:
+    chat.evaluate(
+        "localStorage.setItem('apiary:favourites', JSON.stringify(['openrouter/openai/gpt-lost']))"
+    )
+    press(chat, "#pick")
+    press(chat, ".models-group .mini >> text=Forget it")
+    expect(chat.locator("#models-search")).to_be_focused()

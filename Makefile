@@ -7,6 +7,7 @@
 #   make check                 style, types and layers
 #   make docs                  the documentation as a site
 #   make bench                 the benchmarks
+#   make stage                 the tests with a whole site on machines of its own, the long ones too
 #   make lowest                a part of the tests, with the oldest dependencies that are allowed
 #   make audit                 look the dependencies up among published advisories
 #   make clean                 forget .venv and caches; instance/ (your data) stays
@@ -26,7 +27,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check docs bench lowest audit clean
+.PHONY: demo run test check docs bench stage lowest audit clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -52,6 +53,11 @@ docs: $(VENV)/.test
 bench: $(VENV)/.test
 	@test -f bench/bench.py || { echo "There is no bench/bench.py in this checkout." >&2; exit 1; }
 	@exec $(bin)/python bench/bench.py $(ARGS)
+
+# Machines are network namespaces: that takes root, or sudo.
+stage: $(VENV)/.test
+	@sh scripts/needs.sh nginx ip || true
+	@APIARY_TEST_LONG=1 exec $(bin)/python -m pytest -p tests.plugins.no_skips tests/scale $(ARGS)
 
 lowest:
 	@exec $(PYTHON) scripts/lowest.py $(ARGS)

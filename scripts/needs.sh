@@ -42,6 +42,12 @@ for need; do
         apt nginx-light
         have nginx && continue
         ;;
+    ip)
+        have ip && continue
+        echo "Installing iproute2 for the tests with several machines ..."
+        apt iproute2
+        have ip && continue
+        ;;
     esac
     echo "$need is missing and could not be installed here; the tests that need it are skipped." \
         "On Debian and Ubuntu: sudo apt install $need" >&2

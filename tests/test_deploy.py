@@ -1,6 +1,5 @@
 """What lies in deploy/ fits the app: names, commands, options, paths. No image is built here."""
 
-import datetime
 import os
 import re
 import shlex
@@ -10,13 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from apiary.cli import commands
 from apiary.host import create_app
 from apiary.host.environment import NAMES
+from tests import certificates
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -104,32 +101,11 @@ def test_the_unit() -> None:
         assert [line for line in ours if "is not executable" not in line] == []
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "chat.example.org")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return folder / "cert.pem", folder / "key.pem"
-
-
 def test_nginx_takes_its_file(tmp_path: Path) -> None:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         pytest.skip("no nginx here")
-    cert, key = certificate(tmp_path)
+    cert, key = certificates.write(tmp_path, "chat.example.org")
     text = re.sub(r"(ssl_certificate +)[^;]+", rf"\1{cert}", NGINX)
     text = re.sub(r"(ssl_certificate_key +)[^;]+", rf"\1{key}", text)
     text = text.replace("/var/log/nginx/", f"{tmp_path}/")

@@ -1,5 +1,6 @@
 """Apps in processes of their own, and people who talk to them."""
 
+import copy
 import json
 import os
 import re
@@ -75,17 +76,32 @@ def workers(server: subprocess.Popen) -> list[int]:
 
 
 class Person:
-    """A guest, whose cookies are good at every process."""
+    """A guest, whose cookies are good at every process.
 
-    def __init__(self, base: str, key: str) -> None:
-        self.http = httpx.Client(timeout=30)
+    :param key: pasted for OpenRouter; "" for a guest who connects nothing.
+    """
+
+    def __init__(self, base: str, key: str, http: httpx.Client | None = None) -> None:
+        self.http = http or httpx.Client(timeout=30)
         page = self.http.get(f"{base}/sign-in").text
         found = re.search(r'name="csrf-token" content="([^"]+)"', page)
         assert found, page
         self.headers = {"X-CSRFToken": found[1], "Accept": "text/event-stream"}
-        saved = self.post(f"{base}/settings/openrouter/key", data={"api_key": key})
-        assert saved.status_code in (200, 303), saved.text
-        self.talk = f"/c/{self.post(f'{base}/c', json={}).json()['id']}"
+        if key:
+            saved = self.post(f"{base}/settings/openrouter/key", data={"api_key": key})
+            assert saved.status_code in (200, 303), saved.text
+        self.talk = self._talk(base)
+
+    def another(self, base: str) -> "Person":
+        """The same guest in another conversation."""
+        twin = copy.copy(self)
+        twin.talk = self._talk(base)
+        return twin
+
+    def _talk(self, base: str) -> str:
+        created = self.post(f"{base}/c", json={})
+        assert created.status_code == 201, created.text
+        return f"/c/{created.json()['id']}"
 
     def close(self) -> None:
         self.http.close()

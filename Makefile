@@ -9,6 +9,7 @@
 #   make bench                 the benchmarks
 #   make stage                 the tests with a whole site on machines of its own, the long ones too
 #   make lowest                a part of the tests, with the oldest dependencies that are allowed
+#   make pythons               all but the browser tests, with each Python from 3.11 on
 #   make audit                 look the dependencies up among published advisories
 #   make clean                 forget .venv and caches; instance/ (your data) stays
 #
@@ -27,7 +28,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check docs bench stage lowest audit clean
+.PHONY: demo run test check docs bench stage lowest pythons audit clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -59,14 +60,17 @@ stage: $(VENV)/.test
 	@sh scripts/needs.sh nginx ip || true
 	@APIARY_TEST_LONG=1 exec $(bin)/python -m pytest -p tests.plugins.no_skips tests/scale $(ARGS)
 
-lowest:
-	@exec $(PYTHON) scripts/lowest.py $(ARGS)
+lowest: $(VENV)/.test
+	@exec $(bin)/python -m nox -s lowest -- $(ARGS)
+
+pythons: $(VENV)/.test
+	@exec $(bin)/python -m nox $(ARGS)
 
 audit: $(VENV)/.dev
 	@exec sh scripts/audit.sh $(bin)/python
 
 clean:
-	rm -rf "$(VENV)" .venv-lowest .venv-audit build dist *.egg-info .pytest_cache .mypy_cache \
+	rm -rf "$(VENV)" .nox .venv-audit build dist *.egg-info .pytest_cache .mypy_cache \
 	    .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

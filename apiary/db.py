@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +12,16 @@ import peewee
 from flask import current_app, has_app_context
 from playhouse.db_url import connect as connect_url
 from playhouse.migrations import Runner
+from playhouse.pool import PooledSqliteDatabase
 
 from .errors import ConfigError
+from .prepared import Prepared, PreparedInsert
 from .secret import private_folder
 
 #: Any number, as long as it is the same in every process that upgrades.
 _LOCK = 0x617069617279
+#: Connections to SQLite that are kept open while nobody uses them.
+_IDLE = 8
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -35,6 +39,37 @@ class AppDatabase(peewee.DatabaseProxy):
         if not has_app_context():
             return None
         return cast(peewee.Database, current_app.extensions["apiary"].database)
+
+    def prepare(self, build: Callable[..., Any]) -> Prepared:
+        """A query whose SQL is made once. The arguments of ``build`` are its places."""
+        return Prepared(self, build)
+
+    def prepare_insert(self, model: type[peewee.Model]) -> PreparedInsert:
+        """The same for the insertion of whole rows: call it with an instance."""
+        return PreparedInsert(self, model)
+
+
+class _Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
+    """Keeps a few connections open between requests: to open one costs more than a small query.
+
+    There is no upper bound for those in use, as for a plain ``SqliteDatabase``.
+    """
+
+    _process = 0
+
+    def _connect(self) -> Any:
+        if self._process != os.getpid():
+            # Those of the process that forked this one are of no use here.
+            self._connections: list[Any] = []
+            self._in_use: dict[int, Any] = {}
+            self._process = os.getpid()
+        return super()._connect()
+
+    def _can_reuse(self, conn: Any) -> bool:
+        return len(self._connections) < _IDLE and bool(super()._can_reuse(conn))
+
+    def __del__(self) -> None:
+        self.close_idle()
 
 
 #: What models bind to, the plug-in's and those of a host that wants to share the database.
@@ -73,7 +108,7 @@ def open_url(url: str) -> peewee.Database:
                 path.touch(mode=0o600)
         except OSError as error:
             raise ConfigError(f"{path} cannot be used: {error.strerror}.") from None
-        return peewee.SqliteDatabase(
+        return _Sqlite(
             str(path),
             pragmas={
                 "journal_mode": "wal",
@@ -82,7 +117,9 @@ def open_url(url: str) -> peewee.Database:
                 # A deleted key is overwritten in the file, not only unlinked.
                 "secure_delete": 1,
             },
-            timeout=5,
+            max_connections=None,
+            # One thread at a time uses a connection, but not always the one that opened it.
+            check_same_thread=False,
             # A transaction that reads and then writes would else fail at once, not wait.
             lock_type="IMMEDIATE",
             autoconnect=False,

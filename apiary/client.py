@@ -100,7 +100,7 @@ class Client:
         :raises NotConnected: the owner has no connection, KeyUnreadable: it cannot be read.
         """
         provider = self.bound(owner, name)
-        key = self._key(owner, provider, api_key)
+        key, version = self._key(owner, provider, api_key)
         slot = (None if provider.one_list else owner, name)
         with self._lock:
             kept, next_try = self._lists.get(slot, (Catalogue([], 0), 0.0))
@@ -114,7 +114,7 @@ class Client:
             next_try = fresh.fetched_at + _FRESH
         except ApiaryError as error:
             if isinstance(error, KeyRejected):
-                self._rejected(owner, name, api_key)
+                self._reject(owner, name, version)
             fresh = Catalogue(kept.models, kept.fetched_at, error.message)
             next_try = time.time() + (_RETRY if kept.models else 2.0)
         with self._lock:
@@ -146,8 +146,7 @@ class Client:
         :raises ApiaryError: before the answer begins, or while it is iterated.
         """
         provider = self.bound(owner, name)
-        key = self._key(owner, provider, api_key)
-        version = self._version(owner, name, api_key)
+        key, version = self._key(owner, provider, api_key)
         if self._before_send is not None:
             changed = self._before_send(owner, name, messages)
             messages = messages if changed is None else changed
@@ -159,12 +158,11 @@ class Client:
             raise _refused(provider, error, version) from None
         app = sender()
 
-        def reject(error: KeyRejected) -> KeyRejected:
+        def reject() -> None:
             with app.app_context():
                 self._reject(owner, name, version)
-            return _refused(provider, error, version)
 
-        return _Watched(stream, reject)
+        return _Watched(stream, lambda error: _refused(provider, error, version), reject)
 
     def complete(self, owner: str | None, name: str, **question: Any) -> Answer:
         """As :meth:`stream`, but waits for the whole answer."""
@@ -187,23 +185,16 @@ class Client:
             stream.close()
         return Answer("".join(text), "".join(reasoning), finish, usage)
 
-    def _key(self, owner: str | None, provider: Provider, api_key: str | Secret | None) -> Secret:
+    def _key(
+        self, owner: str | None, provider: Provider, api_key: str | Secret | None
+    ) -> tuple[Secret, int | None]:
+        """The key, and the version of the connection where it is a stored one."""
         if api_key is not None:
-            return api_key if isinstance(api_key, Secret) else Secret(api_key)
+            return (api_key if isinstance(api_key, Secret) else Secret(api_key)), None
         if owner is None:
             raise NotConnected(f"{provider.label} is not connected.", provider=provider.name)
         with connected():
-            return self._vault.reveal(owner, provider)
-
-    def _version(self, owner: str | None, name: str, api_key: object) -> int | None:
-        if owner is None or api_key is not None:
-            return None
-        with connected():
-            connection = self._vault.get(owner, name)
-        return connection.version if connection else None
-
-    def _rejected(self, owner: str | None, name: str, api_key: object) -> None:
-        self._reject(owner, name, self._version(owner, name, api_key))
+            return self._vault.use(owner, provider)
 
     def _reject(self, owner: str | None, name: str, version: int | None) -> None:
         if owner is None or version is None:
@@ -223,22 +214,42 @@ def _refused(provider: Provider, error: KeyRejected, version: int | None) -> Key
 
 
 class _Watched:
-    """A stream that tells when the provider no longer accepts the key."""
+    """A stream that tells when the provider no longer accepts the key.
 
-    def __init__(self, stream: Stream, reject: Callable[[KeyRejected], KeyRejected]) -> None:
+    Who pauses must not wait, for the database neither: then the connection is marked at the
+    close.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        refused: Callable[[KeyRejected], KeyRejected],
+        reject: Callable[[], None],
+    ) -> None:
         self._stream = stream
+        self._refused = refused
         self._reject = reject
+        self._pausing = self._owed = False
 
     def __iter__(self) -> Iterator[Event]:
         try:
             yield from self._stream
         except KeyRejected as error:
-            raise self._reject(error) from None
+            if self._pausing:
+                self._owed = True
+            else:
+                self._reject()
+            raise self._refused(error) from None
 
     def pausing(self, on: bool) -> socket.socket | None:
         """As for a provider's own answer, which may do without."""
         ask: Callable[[bool], socket.socket | None] | None = getattr(self._stream, "pausing", None)
-        return ask(on) if ask else None
+        sock = ask(on) if ask else None
+        self._pausing = sock is not None and on
+        return sock
 
     def close(self) -> None:
         self._stream.close()
+        if self._owed:
+            self._owed = False
+            self._reject()

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -40,9 +40,9 @@ class AppDatabase(peewee.DatabaseProxy):
             return None
         return cast(peewee.Database, current_app.extensions["apiary"].database)
 
-    def prepare(self, build: Callable[..., Any]) -> Prepared:
-        """A query whose SQL is made once. The arguments of ``build`` are its places."""
-        return Prepared(self, build)
+    def prepare(self, build: Callable[..., Any], names: Iterable[str] | None = None) -> Prepared:
+        """A query whose SQL is made once. See :class:`.prepared.Prepared`."""
+        return Prepared(self, build, names)
 
     def prepare_insert(self, model: type[peewee.Model]) -> PreparedInsert:
         """The same for the insertion of whole rows: call it with an instance."""

@@ -5,7 +5,7 @@ itself. What a prepared one means is still said in peewee's terms, in one place.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import peewee
@@ -35,11 +35,15 @@ class Prepared:
     :param database: the database, or the proxy of one, that it runs on.
     :param build: makes the query. Its arguments are the places: a value given for one goes to the
         driver as it is, so the caller converts what the driver does not know.
+    :param names: the names of the places, where the signature does not tell.
     """
 
-    def __init__(self, database: Any, build: Callable[..., Any]) -> None:
+    def __init__(
+        self, database: Any, build: Callable[..., Any], names: Iterable[str] | None = None
+    ) -> None:
         self._database = database
         self._build = build
+        self._names = tuple(names or inspect.signature(build).parameters)
         self._made: dict[type, _Made] = {}
 
     def rows(self, **values: Any) -> list[Any]:
@@ -63,7 +67,7 @@ class Prepared:
         made = self._made.get(kind)
         if made is None:
             # Two threads may make the same one at the same time; either will do.
-            made = self._made[kind] = _Made(self._build)
+            made = self._made[kind] = _Made(self._build, self._names)
         given = [values[p.name] if type(p) is _Place else p for p in made.params]
         return self._database.execute_sql(made.sql, given), made
 
@@ -73,8 +77,8 @@ class PreparedInsert:
 
     def __init__(self, database: Any, model: type[peewee.Model]) -> None:
         self._fields = model._meta.sorted_fields
-        places = {field.name: peewee.Value(_Place(field.name), False) for field in self._fields}
-        self._insert = Prepared(database, lambda: model.insert(places))
+        names = [field.name for field in self._fields]
+        self._insert = Prepared(database, lambda **places: model.insert(places), names)
         self._convert = [field for field in self._fields if not _plain(field)]
 
     def __call__(self, row: peewee.Model) -> None:
@@ -87,8 +91,7 @@ class PreparedInsert:
 class _Made:
     """The text of a query for one kind of database."""
 
-    def __init__(self, build: Callable[..., Any]) -> None:
-        names = inspect.signature(build).parameters
+    def __init__(self, build: Callable[..., Any], names: tuple[str, ...]) -> None:
         query = build(**{name: peewee.Value(_Place(name), False) for name in names})
         self.sql, self.params = query.sql()
         self._model: Any = None

@@ -59,6 +59,17 @@ class Connection:
         return self.facts.label or self.masked
 
 
+# Between a question and its answer, so they are made once.
+_one = database.prepare(
+    lambda owner, provider: Row.select().where(Row.owner == owner, Row.provider == provider)
+)
+_all = database.prepare(
+    lambda owner: (
+        Row.select().where(Row.owner == owner, Row.state != "none").order_by(Row.since.desc())
+    )
+)
+
+
 class Vault:
     """The connections of one app's owners, sealed with one key ring."""
 
@@ -72,13 +83,12 @@ class Vault:
 
     def last(self, owner: str, provider: str) -> Connection | None:
         """As :meth:`get`, but after a disconnect what is left of it, with the state ``none``."""
-        row = Row.get_or_none(Row.owner == owner, Row.provider == provider)
+        row = _one.first(owner=owner, provider=provider)
         return self._seen(row) if row else None
 
     def all(self, owner: str) -> list[Connection]:
         """The owner's connections, the newest first."""
-        rows = Row.select().where(Row.owner == owner, Row.state != "none")
-        return [self._seen(row) for row in rows.order_by(Row.since.desc())]
+        return [self._seen(row) for row in _all.rows(owner=owner)]
 
     def put(
         self,
@@ -139,13 +149,21 @@ class Vault:
         :raises NotConnected: there is no connection, or its key is bound to another origin.
         :raises KeyUnreadable: it cannot be decrypted. Nothing was changed.
         """
-        row = Row.get_or_none(Row.owner == owner, Row.provider == provider.name)
+        return self.use(owner, provider)[0]
+
+    def use(self, owner: str, provider: Provider) -> tuple[Secret, int]:
+        """As :meth:`reveal`, with the version of the connection that it belongs to.
+
+        :raises NotConnected: there is no connection, or its key is bound to another origin.
+        :raises KeyUnreadable: it cannot be decrypted. Nothing was changed.
+        """
+        row = _one.first(owner=owner, provider=provider.name)
         if row is None or row.state == "none" or row.origin != provider.origin:
             raise NotConnected(
                 f"{provider.label} is not connected. Connect it in the settings.",
                 provider=provider.name,
             )
-        return self._open(row, provider)
+        return self._open(row, provider), row.version
 
     def _open(self, row: Row, provider: Provider) -> Secret:
         sealed = Sealed(row.kid or "", bytes(row.iv or b""), bytes(row.sealed or b""))

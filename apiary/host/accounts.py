@@ -21,6 +21,11 @@ _LONGEST_NAME = 4 * NAME_LENGTH
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 200
 
 
+_account = database.prepare(
+    lambda owner: Account.select(Account.id, Account.name, Account.epoch).where(Account.id == owner)
+)
+
+
 class Refused(Exception):
     """A form cannot be accepted; ``field`` is where, the text says why, for people."""
 
@@ -50,7 +55,7 @@ def load(owner: str) -> Person | None:
     A session carries the epoch of its account. Signing out everywhere, a new password and
     becoming a member raise the epoch, and every session made before it is dead.
     """
-    row = Account.get_or_none(Account.id == owner)
+    row = _account.first(owner=owner)
     epoch = session.get("epoch")
     if row is None:
         return Person(owner, transient=True) if session.get("guest") and epoch == 0 else None

@@ -3,7 +3,22 @@
 import time
 from datetime import UTC, datetime
 
+from apiary import database
+
 from .tables import Allowance
+
+_today = database.prepare(
+    lambda owner, day: Allowance.select(Allowance.used).where(
+        Allowance.owner == owner, Allowance.day == day
+    )
+)
+_take = database.prepare(
+    lambda owner, day, limit: Allowance.insert(owner=owner, day=day, used=1).on_conflict(
+        conflict_target=[Allowance.owner, Allowance.day],
+        update={Allowance.used: Allowance.used + 1},
+        where=(Allowance.used < limit),
+    )
+)
 
 
 def today() -> str:
@@ -16,7 +31,7 @@ def renews_in() -> int:
 
 
 def used(owner: str) -> int:
-    row = Allowance.get_or_none(Allowance.owner == owner, Allowance.day == today())
+    row = _today.first(owner=owner, day=today())
     return row.used if row else 0
 
 
@@ -28,17 +43,7 @@ def take(owner: str, limit: int) -> str | None:
     if limit < 1:
         return None
     day = today()
-    taken = (
-        Allowance.insert(owner=owner, day=day, used=1)
-        .on_conflict(
-            conflict_target=[Allowance.owner, Allowance.day],
-            update={Allowance.used: Allowance.used + 1},
-            where=(Allowance.used < limit),
-        )
-        .returning(Allowance.used)
-        .execute()
-    )
-    return day if list(taken) else None
+    return day if _take.execute(owner=owner, day=day, limit=limit) else None
 
 
 def give_back(owner: str, day: str) -> None:

@@ -51,6 +51,8 @@ class Answer:
         self.message_id = message_id
         self.conversation_id = conversation_id
         self.owner = owner
+        #: How often it was continued: a process that was taken for dead writes to none later.
+        self.generation = 0
         self.began = time.monotonic()
         #: When the last event was appended, by the monotonic clock; None while it runs.
         self.ended: float | None = None

@@ -130,22 +130,36 @@ def claim(owner: str, conversation: Conversation, ids: Sequence[str]) -> str | N
     """
     if not ids:
         return None
-    found = Attachment.select(Attachment.id).where(
-        Attachment.id.in_(list(ids)),
-        Attachment.owner == owner,
-        Attachment.conversation.is_null() | (Attachment.conversation == conversation.id),
-    )
-    if found.count() != len(set(ids)):
-        raise Refusal("no_file", "A file is not here any more. Remove it and attach it again.")
+    if Attachment.select().where(_free(conversation, ids)).count() != len(set(ids)):
+        raise _missing()
     return " ".join(ids)
 
 
 def bind(conversation: Conversation, message: Message) -> None:
-    """Make the files of a message part of its conversation. A message refused binds none."""
-    if message.attachments:
-        Attachment.update(conversation=conversation.id).where(
-            Attachment.id.in_(message.attachments.split())
-        ).execute()
+    """Make the files of a message part of its conversation. A message refused binds none.
+
+    In the transaction that saves the message.
+
+    :raises Refusal: another conversation was faster.
+    """
+    if not message.attachments:
+        return
+    ids = message.attachments.split()
+    update = Attachment.update(conversation=conversation.id)
+    if update.where(_free(conversation, ids)).execute() != len(set(ids)):
+        raise _missing()
+
+
+def _free(conversation: Conversation, ids: Sequence[str]) -> peewee.Expression:
+    return (
+        Attachment.id.in_(list(ids))
+        & (Attachment.owner == conversation.owner)
+        & (Attachment.conversation.is_null() | (Attachment.conversation == conversation.id))
+    )
+
+
+def _missing() -> Refusal:
+    return Refusal("no_file", "A file is not here any more. Remove it and attach it again.")
 
 
 def of(rows: Iterable[Message]) -> dict[str, list[Attachment]]:

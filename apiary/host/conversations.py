@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from apiary import database
+
 from . import branches
 from .state import here
 from .tables import Attachment, Conversation, Message, Spent, clean
@@ -20,12 +22,25 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HISTORY_CHARACTERS = 200_000
 
 
+_insert = database.prepare_insert(Conversation)
+_mine = database.prepare(
+    lambda id, owner: Conversation.select().where(
+        Conversation.id == id, Conversation.owner == owner, Conversation.deleted.is_null()
+    )
+)
+_messages = database.prepare(
+    lambda id: Message.select().where(Message.conversation == id).order_by(Message.position)
+)
+
+
 class NoSuchConversation(Exception):
     """It does not exist, or belongs to somebody else: nobody can tell which."""
 
 
 def create(owner: str) -> Conversation:
-    return Conversation.create(owner=owner)
+    made = Conversation(owner=owner)
+    _insert(made)
+    return made
 
 
 def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conversation:
@@ -33,12 +48,14 @@ def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conver
 
     :raises NoSuchConversation: there is none of that id that belongs to the owner.
     """
-    found = None
-    if _ID.fullmatch(conversation_id):
+    found: Conversation | None = None
+    if _ID.fullmatch(conversation_id) and not discarded:
+        found = _mine.first(id=conversation_id, owner=owner)
+    elif _ID.fullmatch(conversation_id):
         found = Conversation.get_or_none(
             Conversation.id == conversation_id,
             Conversation.owner == owner,
-            Conversation.deleted.is_null(not discarded),
+            Conversation.deleted.is_null(False),
         )
     if found is None:
         raise NoSuchConversation
@@ -89,9 +106,7 @@ def all_messages(conversation: Conversation) -> list[Message]:
     An answer whose process died is shown as broken off. The row is changed with the next
     question; a page that is only looked at writes nothing.
     """
-    rows = list(
-        Message.select().where(Message.conversation == conversation.id).order_by(Message.position)
-    )
+    rows: list[Message] = _messages.rows(id=conversation.id)
     for row in rows:
         if is_dead(row):
             break_off(row)
@@ -128,6 +143,22 @@ def break_off(row: Message) -> None:
     row.error_message = BROKEN_OFF
     row.error_action = "retry"
     row.finished = row.saved
+
+
+def keep_broken_off(row: Message) -> bool:
+    """Save what :func:`break_off` said. False where somebody has saved the answer meanwhile."""
+    names = ("state", "error_code", "error_message", "error_action", "finished")
+    changed: int = (
+        Message.update({name: getattr(row, name) for name in names})
+        .where(
+            Message.id == row.id,
+            Message.state == "streaming",
+            Message.continued == row.continued,
+            Message.saved == row.saved,
+        )
+        .execute()
+    )
+    return bool(changed)
 
 
 def history(

@@ -1,8 +1,13 @@
 """What a model is told before the first message: the conversation's own, else one's default."""
 
+from apiary import database
+
 from .tables import Account, Conversation, clean
 
 LONGEST = 20_000
+_default = database.prepare(
+    lambda owner: Account.select(Account.instructions).where(Account.id == owner)
+)
 
 
 def of(owner: str, conversation: Conversation) -> str:
@@ -13,7 +18,7 @@ def of(owner: str, conversation: Conversation) -> str:
 
 def default(owner: str) -> str:
     """What holds where a conversation has none of its own."""
-    row = Account.get_or_none(Account.id == owner)
+    row = _default.first(owner=owner)
     return (row.instructions if row else None) or ""
 
 

@@ -86,8 +86,8 @@ def settled(conversation: Conversation) -> list[Message]:
     for row in rows:
         if conversations.is_running(row):
             raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
-        if row.is_dirty():
-            row.save()
+        if row.is_dirty() and not conversations.keep_broken_off(row):
+            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
     return rows
 
 

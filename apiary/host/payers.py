@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from apiary import ApiaryError
+from apiary import ApiaryError, Connection, database
 
 from . import allowance
 from .state import here
@@ -12,6 +12,18 @@ from .tables import Conversation
 #: The name under which pages and rows know the operator's model.
 BUILT_IN = "built-in"
 _AUTO = "openrouter/auto"
+_last_model = database.prepare(
+    lambda owner, provider: (
+        Conversation.select(Conversation.model)
+        .where(
+            Conversation.owner == owner,
+            Conversation.provider == provider,
+            Conversation.model.is_null(False),
+        )
+        .order_by(Conversation.updated.desc())
+        .limit(1)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +64,27 @@ def resolve(
         return found
     if wanted == BUILT_IN and (found := _builtin(owner)) and found.kind != "none":
         return found
-    mine = sorted(here().apiary.connections(owner), key=lambda c: c.since, reverse=True)
+    mine = here().apiary.connections(owner)
     # A usable one first; else the newest that needs mending. A dead key of the owner's is not
     # quietly replaced by the operator's money.
-    for connection in sorted(mine, key=lambda c: c.state != "connected"):
-        if found := _own(owner, connection.provider):
-            return found
+    if mine:
+        return _paid_by(min(mine, key=lambda c: c.state != "connected"))
     return _builtin(owner) or _nobody()
 
 
 def options(owner: str) -> list[Payer]:
     """All that could pay for the next message, and what would have to be mended first."""
-    mine = sorted(here().apiary.connections(owner), key=lambda c: c.since, reverse=True)
-    found = [_own(owner, connection.provider) for connection in mine]
-    return [payer for payer in [*found, _builtin(owner)] if payer]
+    found = [_paid_by(connection) for connection in here().apiary.connections(owner)]
+    return [*found, *filter(None, [_builtin(owner)])]
 
 
 def _own(owner: str, name: str) -> Payer | None:
     connection = here().apiary.connection(owner, name)
-    if connection is None:
-        return None
+    return _paid_by(connection) if connection else None
+
+
+def _paid_by(connection: Connection) -> Payer:
+    name = connection.provider
     label = label_of(name)
     if connection.state == "rejected":
         return Payer(
@@ -152,16 +165,7 @@ def known_model(owner: str, payer: Payer, conversation: Conversation | None) -> 
         return payer.model
     if conversation and conversation.model and conversation.provider == payer.provider:
         return conversation.model
-    last = (
-        Conversation.select(Conversation.model)
-        .where(
-            Conversation.owner == owner,
-            Conversation.provider == payer.provider,
-            Conversation.model.is_null(False),
-        )
-        .order_by(Conversation.updated.desc())
-        .first()
-    )
+    last = _last_model.first(owner=owner, provider=payer.provider)
     return last.model if last else None
 
 

@@ -2,22 +2,30 @@
 
 from collections.abc import Iterator
 
+from apiary import database
+
 from . import branches, conversations, elsewhere, orders, turns
 from .orders import Wish
 from .state import here
 from .tables import Conversation, Message, clean
 from .turns import Draft
 
+_asked = database.prepare(
+    lambda id, conversation, text: Message.select().where(
+        Message.id == id,
+        Message.conversation == conversation,
+        Message.role == "user",
+        Message.text == text,
+    )
+)
+
 
 def find(conversation: Conversation, draft: Draft) -> Message | None:
     """The question that was stored when it came first."""
     if draft.id is None:
         return None
-    found: Message | None = Message.get_or_none(
-        Message.id == draft.id,
-        Message.conversation == conversation.id,
-        Message.role == "user",
-        Message.text == clean(draft.text),
+    found: Message | None = _asked.first(
+        id=draft.id, conversation=conversation.id, text=clean(draft.text)
     )
     return found
 

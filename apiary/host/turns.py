@@ -22,6 +22,19 @@ GO_ON = (
 )
 
 
+_insert = database.prepare_insert(Message)
+_sent = database.prepare(
+    lambda id: Message.update(state="sent").where(
+        Message.conversation == id, Message.state == "waiting"
+    )
+)
+_settled = database.prepare(
+    lambda id, title, provider, model, head, now: Conversation.update(
+        title=title, provider=provider, model=model, head=head, updated=now
+    ).where(Conversation.id == id)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A question as it is sent.
@@ -109,6 +122,7 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
             raise Refusal("nothing_to_answer", "This cannot go on. Ask again.", "retry")
         shown = branches.path(rows, row.id)
         answer.give(reasoning=row.reasoning, delta=row.text)
+        answer.generation = row.continued + 1
 
         used = _used(row)
 
@@ -193,7 +207,7 @@ def _missing() -> Refusal:
 def _keep_waiting(conversation: Conversation, question: Message) -> None:
     try:
         with database.atomic():
-            question.save(force_insert=True)
+            _insert(question)
             attachments.bind(conversation, question)
             Conversation.update(
                 title=conversation.title, head=question.id, updated=time.time()
@@ -270,22 +284,22 @@ def _write(
     with database.atomic():
         if empty:
             Message.delete().where(Message.id.in_(empty)).execute()
-        Message.update(state="sent").where(
-            Message.conversation == conversation.id, Message.state == "waiting"
-        ).execute()
+        _sent.execute(id=conversation.id)
         if rows is None:
             question.state = "sent"
-            question.save(force_insert=True)
+            _insert(question)
             attachments.bind(conversation, question)
-        Message.insert(
-            id=answer.message_id,
-            conversation=conversation.id,
-            position=position,
-            parent=question.id,
-            role="assistant",
-            state="streaming",
-            **_said(payment),
-        ).execute()
+        _insert(
+            Message(
+                id=answer.message_id,
+                conversation=conversation.id,
+                position=position,
+                parent=question.id,
+                role="assistant",
+                state="streaming",
+                **_said(payment),
+            )
+        )
         _settle(conversation, payment, answer.message_id)
 
 
@@ -304,7 +318,11 @@ def _restart(row: Message, payment: Payment) -> bool:
             continued=Message.continued + 1,
             **_said(payment),
         )
-        .where(Message.id == row.id, Message.state == row.state)
+        .where(
+            Message.id == row.id,
+            Message.state == row.state,
+            Message.continued == row.continued,
+        )
         .execute()
     )
     return bool(changed)
@@ -334,10 +352,11 @@ def _said(payment: Payment) -> dict[str, Any]:
 
 def _settle(conversation: Conversation, payment: Payment, head: str) -> None:
     """Let the conversation end with this answer, and remember who gives it."""
-    Conversation.update(
+    _settled.execute(
+        id=conversation.id,
         title=conversation.title,
         provider=payment.payer.provider,
         model=payment.model,
         head=head,
-        updated=time.time(),
-    ).where(Conversation.id == conversation.id).execute()
+        now=time.time(),
+    )

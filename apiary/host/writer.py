@@ -55,6 +55,37 @@ class Order:
     already: Usage | None = None
 
 
+def _running(id: Any, generation: Any) -> Any:
+    """Only while it runs, and not after another process has let it go on."""
+    return (Message.id == id) & (Message.state == "streaming") & (Message.continued == generation)
+
+
+_sign = database.prepare(
+    lambda id, generation, saved: Message.update(saved=saved).where(_running(id, generation))
+)
+_grow = database.prepare(
+    lambda id, generation, saved, text, reasoning: Message.update(
+        saved=saved, text=text, reasoning=reasoning
+    ).where(_running(id, generation))
+)
+#: What an end tells, beside its text; what it took stays where nothing is told of it.
+_TOOK = ("prompt_tokens", "completion_tokens", "cost")
+_ENDINGS = (
+    *("state", "finish_reason", *_TOOK),
+    *("error_code", "error_message", "error_action", "affordable"),
+)
+
+
+def _ended(**told: Any) -> Any:
+    known = {name: peewee.fn.COALESCE(told[name], getattr(Message, name)) for name in _TOOK}
+    values = {name: told[name] for name in told if name not in ("id", "generation")}
+    return Message.update(values | known).where(_running(told["id"], told["generation"]))
+
+
+_last = database.prepare(
+    _ended, ("id", "generation", "saved", "finished", "text", "reasoning", *_ENDINGS)
+)
+
 # With the operator's key these are the operator's to mend.
 _OPERATORS = (KeyRejected, OutOfCredit, ModelGone)
 
@@ -266,10 +297,13 @@ def save(answer: Answer) -> None:
     A failure is noted and tried again with the next save.
     """
     size = answer.size
-    texts = {} if size == answer.saved else _texts(answer)
+    row = {"id": answer.message_id, "generation": answer.generation, "saved": time.time()}
     try:
         with database.connection_context():
-            there = _update(answer, saved=time.time(), **texts)
+            if size == answer.saved:
+                there = _sign.execute(**row)
+            else:
+                there = _grow.execute(**row, **_texts(answer))
     except peewee.PeeweeException:
         _log.warning("An answer could not be saved for now", exc_info=True)
         return
@@ -292,8 +326,7 @@ def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> No
 
 def mark_stopped(answer: Answer) -> None:
     """Mark the row of an answer that was ended before it had one."""
-    now = time.time()
-    _update(answer, state="stopped", finish_reason="stopped", saved=now, finished=now)
+    _end(answer, {"state": "stopped", "finish_reason": "stopped"})
 
 
 def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
@@ -334,12 +367,11 @@ def _save_last(
 ) -> dict[str, Any] | None:
     """None when it was saved, else what to tell the readers instead of the end."""
     here().metrics.count("answers", state=state)
-    now = time.time()
     try:
         # In the request that stops an answer the connection is open already and stays open.
         opened = database.connect(reuse_if_open=True)
         try:
-            _update(answer, state=state, saved=now, finished=now, **_texts(answer), **values)
+            _end(answer, {"state": state, **values})
             if give_back is not None:
                 allowance.give_back(answer.owner, give_back)
         finally:
@@ -361,11 +393,9 @@ def _texts(answer: Answer) -> dict[str, Any]:
     return {"text": answer.text, "reasoning": answer.reasoning}
 
 
-def _update(answer: Answer, **values: Any) -> int:
-    # Only while it runs: a save that comes late must not undo the end.
-    changed: int = (
-        Message.update(**values)
-        .where(Message.id == answer.message_id, Message.state == "streaming")
-        .execute()
+def _end(answer: Answer, values: dict[str, Any]) -> None:
+    now = time.time()
+    row = dict.fromkeys(_ENDINGS) | values | _texts(answer)
+    _last.execute(
+        id=answer.message_id, generation=answer.generation, saved=now, finished=now, **row
     )
-    return changed

@@ -1,5 +1,6 @@
 """What a host calls: lists of models that age well, answers, and keys that die."""
 
+import socket
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from apiary import (
     ModelGone,
     NotConnected,
     OutOfCredit,
+    Provider,
     ProviderDown,
     RateLimited,
     database,
@@ -148,3 +150,52 @@ def test_the_list_is_kept_when_a_refresh_fails(connected_app: Flask, sandbox: Li
         second = apiary.catalogue("o", "openrouter")
         assert second.models == first.models and second.fetched_at == first.fetched_at
         assert second.stale and second.problem
+
+
+class Dying(Provider):
+    """Its answers lose their key in mid-stream; with a socket, for who must not wait."""
+
+    name, label, origin = "dying", "Dying", "https://dying.example"
+
+    def check(self, key):
+        return Facts()
+
+    def models(self, key):
+        return []
+
+    def stream(self, key, request):
+        return _Cut()
+
+
+class _Cut:
+    def __init__(self):
+        self._sock, self._other = socket.socketpair()
+
+    def __iter__(self):
+        yield Delta("Bees ")
+        raise KeyRejected("no", provider="dying")
+
+    def pausing(self, on):
+        return self._sock
+
+    def close(self):
+        self._sock.close()
+        self._other.close()
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_key_that_dies_in_mid_stream_is_marked_where_waiting_is_allowed(make_app, pauses) -> None:
+    app = make_app(providers=(Dying(),))
+    apiary, state = app.extensions["test_apiary"], app.extensions["apiary"]
+    with app.app_context():
+        with database.connection_context():
+            key = Secret("dying-key-1234567890")
+            state.vault.put("o", state.providers["dying"], key, source="key", facts=Facts())
+        stream = apiary.stream("o", "dying", model="any", messages=QUESTION)
+        if pauses:
+            stream.pausing(True)
+        with pytest.raises(KeyRejected, match="Dying no longer accepts this key"):
+            list(stream)
+        assert (apiary.connection("o", "dying").state == "connected") is pauses
+        stream.close()
+        assert apiary.connection("o", "dying").state == "rejected"

@@ -7,7 +7,8 @@ import pytest
 
 from apiary import database
 from apiary.host import attachments
-from apiary.host.tables import Attachment
+from apiary.host.orders import Refusal
+from apiary.host.tables import Attachment, Conversation, Message
 from tests.host.browsing import Browser, events, rows
 
 PNG = base64.b64decode(
@@ -227,3 +228,19 @@ def test_they_go_with_the_conversation_and_the_account(chatter, host):
     with chatter.form("/account/delete", sure="y") as done:
         assert done.status_code == 303
     assert rows(host, Attachment) == 0
+
+
+def test_one_file_goes_to_one_conversation(chatter):
+    """Two pages send it at the same moment: both have looked before either has bound it."""
+    file = kept(chatter, PNG)
+    with chatter.client.application.app_context(), database.connection_context():
+        owner = Attachment.get_by_id(file).owner
+        first, second = Conversation.create(owner=owner), Conversation.create(owner=owner)
+        asked = [
+            Message(conversation=c, role="user", attachments=attachments.claim(owner, c, [file]))
+            for c in (first, second)
+        ]
+        attachments.bind(first, asked[0])
+        with pytest.raises(Refusal, match="no_file"):
+            attachments.bind(second, asked[1])
+        assert Attachment.get_by_id(file).conversation_id == first.id

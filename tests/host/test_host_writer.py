@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from playhouse.pool import MaxConnectionsExceeded
 
-from apiary import Delta, Done, Model, Provider, Reasoning, Usage
-from apiary.host import answers, keeper, writer
+from apiary import Delta, Done, Model, Provider, Reasoning, Usage, database
+from apiary.host import answers, conversations, keeper, writer
 from apiary.host.answers import Answer, Answers, Full
+from apiary.host.tables import Conversation, Message
 from tests.host.browsing import Browser, text_of, until
 
 
@@ -178,3 +179,50 @@ def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
         until(lambda: reader.messages(conversation)[-1]["text"] == "hello", 8)
         go.set()
         assert "event: done" in answer.get_data(as_text=True)
+
+
+def stored(**more) -> tuple[Conversation, Message]:
+    """A conversation with an answer whose process gives no more signs of life."""
+    conversation = Conversation.create(owner="o", title="Bees")
+    row = Message.create(
+        conversation=conversation,
+        position=0,
+        role="assistant",
+        state="streaming",
+        text="Bees ",
+        saved=time.time() - 60,
+        **more,
+    )
+    return conversation, row
+
+
+def test_a_process_that_was_taken_for_dead_writes_into_nothing_that_went_on(
+    make_host, database_url
+):
+    app = make_host(APIARY_DATABASE_URL=database_url)
+    with app.app_context(), database.connection_context():
+        conversation, row = stored(continued=1)
+    late = Answer(row.id, conversation.id, "o")
+    late.send("delta", {"text": "much later"})
+    with app.app_context():
+        writer.save(late)
+        writer.finish(late, "complete", finish_reason="stop")
+        with database.connection_context():
+            kept = Message.get_by_id(row.id)
+    assert (kept.text, kept.state) == ("Bees ", "streaming")
+
+
+def test_an_answer_that_lives_on_is_not_marked_as_broken_off(make_host, database_url):
+    app = make_host(APIARY_DATABASE_URL=database_url)
+    with app.app_context(), database.connection_context():
+        conversation, row = stored()
+        (seen,) = conversations.all_messages(conversation)
+        assert seen.error_code == "broken_off"
+        Message.update(saved=time.time(), text="Bees dance").execute()
+        assert not conversations.keep_broken_off(seen)
+        kept = Message.get_by_id(row.id)
+        assert (kept.text, kept.state) == ("Bees dance", "streaming")
+        Message.update(saved=seen.saved).execute()
+        assert conversations.keep_broken_off(seen)
+        kept = Message.get_by_id(row.id)
+        assert (kept.text, kept.state) == ("Bees dance", "incomplete")

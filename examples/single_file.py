@@ -13,11 +13,13 @@ PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>Ask</title>
 <link rel="stylesheet" href="{{ url_for('apiary.static', filename='apiary.css') }}">
 <link rel="modulepreload" href="{{ url_for('apiary.static', filename='connect.js') }}">
 <script type="module" src="{{ url_for('apiary.static', filename='settings.js') }}"></script>
-<main class="column">
+<body class="apiary-page">
+<main class="apiary column">
   <form class="card" method="post" action="ask">
     <label class="field"><span>Question</span><input name="question" required></label>
     <button class="button primary">Ask</button>

@@ -1,11 +1,13 @@
-"""A bookshop that somebody else designed: SQLAlchemy, Flask-Login, CSRFProtect, a frame of its own.
+"""A bookshop that somebody else designed: SQLAlchemy, Flask-Login, CSRFProtect, Bootstrap.
 
 flask --app examples/bookshop/app run
 
-For Apiary it has the lines that name it, and templates/apiary/base.html.
+For Apiary it has the lines that name it, a card in templates/profile.html, and
+templates/apiary/base.html, which puts the settings pages into the shop's frame.
 """
 
 from flask import Flask, flash, redirect, render_template, request
+from flask_bootstrap import Bootstrap5
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -17,13 +19,15 @@ from apiary import Apiary, ApiaryError
 app = Flask(__name__)
 app.config.update(
     SECRET_KEY="change me",
+    BOOTSTRAP_SERVE_LOCAL=True,
     SQLALCHEMY_DATABASE_URI="sqlite:///bookshop.sqlite3",
     MODEL="openai/gpt-4o-mini",
     OPENROUTER_OAUTH=True,
 )
 app.config.from_prefixed_env()
 db = SQLAlchemy(app)
-csrf = CSRFProtect(app)
+CSRFProtect(app)
+Bootstrap5(app)
 login = LoginManager(app)
 login.login_view = "shelf"
 apiary = Apiary(app)
@@ -55,6 +59,12 @@ def sign_in() -> Response:
     user = User.query.filter_by(name=request.form["name"]).first()
     login_user(user or User.query.first())
     return redirect("/")
+
+
+@app.get("/profile")
+@login_required
+def profile() -> str:
+    return render_template("profile.html")
 
 
 @app.post("/books/<int:number>/ask")

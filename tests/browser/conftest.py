@@ -1,11 +1,15 @@
 """A real Chromium for the tests. What the browser complains about fails the test."""
 
+import importlib.util
+import re
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from flask import Flask
@@ -15,6 +19,7 @@ from apiary.host import create_app
 from tests.conftest import LiveSandbox
 from tests.servers import serve
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _NAMES = ["chromium", "chromium-browser", "google-chrome"]
 _ARGUMENTS = [
     "--no-sandbox",
@@ -123,3 +128,38 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: LiveSandbox) -> Iterator[Load]:
+    """Runs an example's file with settings of the test in its environment."""
+    monkeypatch.setenv("FLASK_APIARY_INSTANCE_PATH", str(tmp_path / "instance"))
+    monkeypatch.setenv("FLASK_APIARY_OPENROUTER_URL", sandbox.url)
+    monkeypatch.setenv("FLASK_SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path / 'shop.sqlite3'}")
+    monkeypatch.setenv("FLASK_MODEL", "sandbox/echo")
+    with ExitStack() as stack:
+
+        def run(path: str) -> ModuleType:
+            name = "example_" + re.sub(r"\W", "_", path)
+            spec = importlib.util.spec_from_file_location(name, EXAMPLES / path)
+            assert spec and spec.loader
+            module = importlib.util.module_from_spec(spec)
+            monkeypatch.setitem(sys.modules, name, module)
+            spec.loader.exec_module(module)
+            if isinstance(app := getattr(module, "app", None), Flask):
+                stack.callback(leave, app)
+            return module
+
+        yield run
+
+
+def leave(app: Flask) -> None:
+    state = app.extensions["apiary"]
+    state.http.dispose()
+    state.database.close()
+    if shop := app.extensions.get("sqlalchemy"):
+        with app.app_context():
+            shop.engine.dispose()

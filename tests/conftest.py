@@ -12,6 +12,7 @@ from flask import Flask, session
 from apiary import Apiary, database
 from apiary.sandbox import PASTE_KEY, Sandbox
 from apiary.sandbox import create_app as create_sandbox
+from tests.cable import Cable
 from tests.servers import serve
 
 #: Tests that drive a browser or processes of their own, and so depend on how busy a machine is.
@@ -68,6 +69,29 @@ def database_url(request: pytest.FixtureRequest, tmp_path) -> str:
         url: str = request.getfixturevalue("new_postgres")()
         return url
     return f"sqlite:///{tmp_path / 'apiary.sqlite3'}"
+
+
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """The URL of a Redis; skips loudly without one."""
+    redis = pytest.importorskip("redis")
+    with redis.Redis.from_url(REDIS, socket_connect_timeout=2) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            pytest.skip(f"no Redis at {REDIS}: {error}")
+    return REDIS
+
+
+@pytest.fixture
+def cable(redis_url: str) -> Iterator[Cable]:
+    """A way to Redis that can be pulled."""
+    made = Cable(int(redis_url.partition("://")[2].partition("/")[0].rpartition(":")[2]))
+    yield made
+    made.close()
 
 
 @dataclass

@@ -11,12 +11,10 @@ from flask.wrappers import Response
 
 from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
-from . import edge, environment, logs, metrics, problems, views, visitors
+from . import edge, environment, limits, logs, metrics, problems, views, visitors
 from .answers import Answers
 from .broadcast import Broadcast
-from .counters import SharedLimits
 from .keeper import Keeper
-from .limits import Limits
 from .metrics import Metrics
 from .settings import HOST_VARIABLES, HostSettings
 from .shared import Shared
@@ -72,16 +70,20 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     )
     apiary.init_app(app)
     answers = Answers()
-    limits = Limits(not (app.testing and app.config.get("APIARY_LIMITS") is False))
+    counted = not (app.testing and app.config.get("APIARY_LIMITS") is False)
     broadcast = None
     if url := values.get("APIARY_REDIS_URL"):
         # All processes of a site sign with one secret; another site's is another one.
         digest = hashlib.sha256(str(app.secret_key).encode()).hexdigest()
         broadcast = Broadcast(Shared(url, f"apiary:{digest[:12]}:"), answers)
-        if limits.enabled:
-            limits = SharedLimits(broadcast.shared)
     app.extensions["apiary.host"] = Host(
-        settings, apiary, answers, limits, Keeper(answers, broadcast), Metrics(), broadcast
+        settings,
+        apiary,
+        answers,
+        limits.limiter(counted, broadcast.shared.for_limits() if broadcast else None),
+        Keeper(answers, broadcast),
+        Metrics(),
+        broadcast,
     )
     with app.app_context():
         settings.check_provider([provider.name for provider in apiary.providers()])

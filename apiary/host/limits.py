@@ -1,102 +1,49 @@
-"""How often something may be tried: a moving window in memory, bounded in size."""
+"""How often something may be tried: one table, counted by Flask-Limiter."""
 
+import hashlib
+import hmac
 import ipaddress
 import threading
 import time
-from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
+
+import flask_login
+from flask import Flask, current_app, g, request
+from flask_limiter import Limit, Limiter
+from limits.storage import MemoryStorage
+from limits.storage.memory import Entry
+from limits.strategies import MovingWindowRateLimiter
+
+from . import accounts, devices
+from .state import here
+from .tables import clean
 
 _MOST_KEYS = 20_000
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_DAY = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At most ``count`` tries in ``seconds``."""
+    """At most ``count`` tries in ``seconds`` of those that ``whose`` gives one name for.
+
+    ``whose`` gives None where the rule says nothing of the request. With ``reads`` it is about
+    requests that change nothing, too.
+    """
 
     name: str
     count: int
-    seconds: float
+    seconds: int
+    whose: Callable[[], str | None]
+    reads: bool = False
 
-
-SIGN_IN_NAME = Rule("sign-in-name", 10, 300)
-SIGN_IN_ADDRESS = Rule("sign-in-address", 200, 300)
-SIGN_UP_ADDRESS = Rule("sign-up-address", 300, 3600)
-GUEST_ADDRESS = Rule("guest-address", 3000, 3600)
-
-# The numbers for an address are far above those for a person: a school, an office or a proxy that
-# nobody counted is one address.
-_KEY = (Rule("key", 20, 60), Rule("key-address", 180, 60))
-_MESSAGE = (Rule("message", 60, 60), Rule("message-address", 600, 60))
-#: What costs a provider's or this site's time: how often each person may, and each address.
-COSTLY = {
-    "apiary.connect": (Rule("connect", 60, 60), Rule("connect-address", 180, 60)),
-    # It makes a row for an attempt that it overtakes.
-    "apiary.cancel": (Rule("cancel", 60, 60), Rule("cancel-address", 180, 60)),
-    "apiary.save_key": _KEY,
-    "apiary.check": _KEY,
-    "chat.create": (Rule("conversation", 60, 60), Rule("conversation-address", 600, 60)),
-    "chat.first": _MESSAGE,
-    "chat.ask": _MESSAGE,
-    "chat.retry": _MESSAGE,
-    "chat.go_on": _MESSAGE,
-    "imports.take_in": (Rule("import", 10, 60), Rule("import-address", 30, 60)),
-    "attachments.upload": (Rule("file", 30, 60), Rule("file-address", 120, 60)),
-}
-
-
-def built_in(daily: int) -> Rule:
-    """Messages of the built-in model for an address in a day: as many as ten people have."""
-    return Rule("built-in-address", 10 * daily, 24 * 3600)
-
-
-class TooOften(Exception):
-    """``retry_after`` is in whole seconds, at least 1."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"again in {retry_after} seconds")
-        self.retry_after = retry_after
-
-
-class Limits:
-    """The tries of one process. Several processes each count for themselves."""
-
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
-        self._lock = threading.Lock()
-        self._tries: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
-
-    def take(self, rule: Rule, key: str) -> None:
-        """Count one try.
-
-        :raises TooOften: the window is full; a refused try does not count.
-        """
-        if not self.enabled:
-            return
-        now = time.monotonic()
-        with self._lock:
-            tries = self._tries.setdefault((rule.name, key), deque())
-            self._tries.move_to_end((rule.name, key))
-            while tries and tries[0] <= now - rule.seconds:
-                tries.popleft()
-            if len(tries) >= rule.count:
-                raise TooOften(max(1, int(tries[0] + rule.seconds - now) + 1))
-            tries.append(now)
-            while len(self._tries) > _MOST_KEYS:
-                self._tries.popitem(last=False)
-
-    def take_costly(self, endpoint: str | None, owner: str, address: str | None) -> None:
-        """Count one try of what is costly; anything else is free.
-
-        :raises TooOften: this person or this address has tried it too often.
-        """
-        if (rules := COSTLY.get(endpoint or "")) is not None:
-            self.take(rules[0], owner)
-            self.take(rules[1], network(address))
-
-    def forget(self, rule: Rule, key: str) -> None:
-        """Empty a window, as after a sign-in that succeeded."""
-        with self._lock:
-            self._tries.pop((rule.name, key), None)
+    @property
+    def text(self) -> str:
+        """As Flask-Limiter reads it."""
+        return f"{self.count}/{self.seconds} second"
 
 
 def network(address: str | None) -> str:
@@ -109,3 +56,224 @@ def network(address: str | None) -> str:
         ip = ip.ipv4_mapped
     bits = 24 if ip.version == 4 else 64
     return str(ipaddress.ip_network((ip, bits), strict=False))
+
+
+def _person() -> str | None:
+    found: str | None = flask_login.current_user.get_id()
+    return found
+
+
+def _address() -> str:
+    return network(request.remote_addr)
+
+
+def _newcomer() -> str | None:
+    return _address() if "newcomer" in g else None
+
+
+def _device() -> str | None:
+    return devices.known(_name())
+
+
+def _name() -> str:
+    return accounts.fold(clean(request.form.get("name", "")))[:200]
+
+
+def _name_of_a_stranger() -> str | None:
+    return None if _device() else _name()
+
+
+def _name_from_here() -> str | None:
+    name = _name_of_a_stranger()
+    return None if name is None else f"{_address()} {name}"
+
+
+def _address_of_a_stranger() -> str | None:
+    return None if _device() else _address()
+
+
+def _operator() -> str | None:
+    asked = request.form.get("token", "").strip() or request.headers.get("Authorization")
+    return _address() if asked else None
+
+
+def _each(name: str, count: int, count_address: int) -> tuple[Rule, Rule]:
+    """For a minute: how often each person may, and each address.
+
+    The numbers for an address are far above those for a person: a school, an office or a proxy
+    that nobody counted is one address.
+    """
+    return (
+        Rule(name, count, 60, _person),
+        Rule(f"{name}-address", count_address, 60, _address),
+    )
+
+
+# A name that many guess at stays open to the browsers that its owner has used before, and to
+# networks from which nobody guessed. What an account can be asked in one day is bounded all the
+# same, and one network alone is far from locking it.
+SIGN_IN = (
+    Rule("sign-in-address", 200, 300, _address_of_a_stranger),
+    Rule("sign-in-device", 10, 300, _device),
+    Rule("sign-in-device-day", 100, _DAY, _device),
+    Rule("sign-in-name", 10, 300, _name_from_here),
+    Rule("sign-in-name-day", 100, _DAY, _name_from_here),
+    Rule("sign-in-everywhere", 1000, _DAY, _name_of_a_stranger),
+)
+#: Those that a sign-in empties which succeeds.
+FORGIVEN = frozenset(
+    {"sign-in-device", "sign-in-device-day", "sign-in-name", "sign-in-name-day", "operator"}
+)
+GUEST_ADDRESS = Rule("guest-address", 3000, 3600, _newcomer)
+
+_KEY = _each("key", 20, 180)
+_MESSAGE = _each("message", 60, 600)
+#: What costs a provider's or this site's time, and what can be guessed at.
+COSTLY: dict[str, tuple[Rule, ...]] = {
+    "accounts.sign_in": SIGN_IN,
+    "accounts.sign_up": (Rule("sign-up-address", 300, 3600, _address),),
+    "accounts.password": (Rule("password", 10, 300, _person),),
+    "accounts.delete": (Rule("delete", 10, 300, _person),),
+    "operator.show": (Rule("operator", 10, 300, _operator, reads=True),),
+    "apiary.connect": _each("connect", 60, 180),
+    # It makes a row for an attempt that it overtakes.
+    "apiary.cancel": _each("cancel", 60, 180),
+    "apiary.save_key": _KEY,
+    "apiary.check": _KEY,
+    "chat.create": _each("conversation", 60, 600),
+    "chat.first": _MESSAGE,
+    "chat.ask": _MESSAGE,
+    "chat.retry": _MESSAGE,
+    "chat.go_on": _MESSAGE,
+    # A file is read as a whole: it keeps one person from doing nothing else to the server.
+    "imports.take_in": (*_each("import", 10, 30), Rule("import-hour", 20, 3600, _person)),
+    "attachments.upload": _each("file", 30, 120),
+}
+
+
+class Windows(MemoryStorage):
+    """Moving windows in memory, for so many keys at most: those that were tried last.
+
+    The library's own keeps all keys, and starts a thread at each try that walks over them.
+    """
+
+    STORAGE_SCHEME = ["windows"]  # noqa: RUF012
+
+    def __init__(self, uri: str | None = None, **more: Any) -> None:
+        super().__init__(uri, **more)
+        self._one = threading.Lock()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        with self._one:
+            # The newest first, as the library's own reader of them wants it.
+            tries = self.events[key] = self.events.pop(key, [])
+            now = time.time()
+            nth = limit - amount
+            if nth < 0 or (len(tries) > nth and tries[nth].atime >= now - expiry):
+                return False
+            tries[:0] = [Entry(expiry)] * amount
+            del tries[limit:]
+            while len(self.events) > _MOST_KEYS:
+                del self.events[next(iter(self.events))]
+            return True
+
+
+def limiter(enabled: bool, redis: dict[str, Any] | None) -> Limiter:
+    """The limiter of an app; :func:`register` puts it to work.
+
+    :param redis: ``connection_pool`` and ``key_prefix``; None counts in this process.
+    """
+    most = max(map(len, COSTLY.values())) + 1
+    return Limiter(
+        _hidden_address,
+        default_limits=[_column(n) for n in range(most)],
+        strategy="moving-window",
+        storage_uri="redis://" if redis else "windows://",
+        storage_options=redis or {},
+        in_memory_fallback_enabled=redis is not None,
+        enabled=enabled,
+    )
+
+
+def register(app: Flask) -> None:
+    """Count each request of an app from here on, in the order of its hooks."""
+    app.before_request(_note)
+    made: Limiter = app.extensions["apiary.host"].limits
+    made.init_app(app)
+    if made._fallback_limiter is not None:
+        # It cannot be chosen otherwise.
+        made._fallback_limiter = MovingWindowRateLimiter(Windows())
+
+
+def _note() -> None:
+    """Find the rules of this request, each with whose try it is.
+
+    Here and not when the limiter asks: an error there would count as one of the storage.
+    """
+    looks = request.method in _SAFE
+    rules = (*COSTLY.get(request.endpoint or "", ()), GUEST_ADDRESS)
+    g.tries = [
+        (rule, _hidden(key))
+        for rule in rules
+        if (rule.reads or not looks) and (key := rule.whose()) is not None
+    ]
+
+
+def _hidden(key: str) -> str:
+    """What stands for a name or an address where it is counted: Redis need not know them."""
+    secret = str(current_app.secret_key).encode()
+    return hmac.digest(secret, f"limits {key}".encode(errors="replace"), hashlib.sha256).hex()[:32]
+
+
+def _hidden_address() -> str:
+    return _hidden(_address())
+
+
+def _column(n: int) -> Limit:
+    """The nth rule of whatever is asked."""
+
+    def tries() -> list[tuple[Rule, str]]:
+        found: list[tuple[Rule, str]] = g.get("tries", [])
+        return found
+
+    return Limit(
+        lambda: tries()[n][0].text if n < len(tries()) else "",
+        key_function=lambda: tries()[n][1],
+        scope=lambda _: tries()[n][0].name,
+        shared=True,
+    )
+
+
+def take_built_in() -> None:
+    """Count a message of the built-in model for its address: in a day as many as ten people have.
+
+    :raises flask_limiter.RateLimitExceeded: there were too many.
+    """
+    host = here()
+    most = 10 * host.settings.builtin_daily_messages
+    with host.limits.shared_limit(f"{most}/day", "built-in-address", override_defaults=False):
+        pass
+
+
+def forgive() -> None:
+    """Empty the windows of who has proved to know a password."""
+    limits = here().limits
+    for one in limits.current_limits:
+        if one.request_args[-1] in FORGIVEN:
+            # Away: what is counted there runs out by itself.
+            with suppress(Exception):
+                limits.limiter.clear(one.limit, *one.request_args)
+
+
+def wait() -> int:
+    """Seconds until the request that was refused may come again."""
+    refused = here().limits.current_limit
+    if refused is None:
+        return 1
+    most = refused.limit.get_expiry()
+    try:
+        left = refused.reset_at - time.time()
+    except Exception:
+        # The storage went away in between.
+        left = most
+    return max(1, min(most, round(left)))

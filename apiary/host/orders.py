@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import peewee
-from flask import Flask, current_app, request
+from flask import Flask, current_app
 
 from apiary import ApiaryError
 
@@ -110,7 +110,7 @@ def pay(
     if payer.kind == "builtin":
         daily = here().settings.builtin_daily_messages
         # A new guest costs a cookie; the address that makes many of them has a limit of its own.
-        here().limits.take(limits.built_in(daily), limits.network(request.remote_addr))
+        limits.take_built_in()
         day = allowance.take(owner, daily)
         if day is None:
             raise _refusal(payers.used_up())

@@ -4,14 +4,15 @@ import logging
 
 import peewee
 from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
 from apiary import ApiaryError
 
+from . import limits
 from .conversations import NoSuchConversation
-from .limits import TooOften
 from .orders import Refusal
 
 _log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, lambda _: problem(400, _EXPIRED, code="csrf"))
     app.register_error_handler(NoSuchConversation, lambda _: problem(404, code="not_found"))
-    app.register_error_handler(TooOften, _too_often)
+    app.register_error_handler(RateLimitExceeded, _too_often)
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(ApiaryError, _apiary)
     app.register_error_handler(peewee.PeeweeException, _database)
@@ -112,13 +113,14 @@ def _http(error: HTTPException) -> Response | HTTPException:
     return response
 
 
-def _too_often(error: TooOften) -> Response:
+def _too_often(_: RateLimitExceeded) -> Response:
+    seconds = limits.wait()
     return problem(
         429,
-        f"That was too often in a short time. Try again in {error.retry_after} seconds.",
+        f"That was too often in a short time. Try again in {seconds} seconds.",
         code="too_often",
         action="wait",
-        retry_after=error.retry_after,
+        retry_after=seconds,
     )
 
 

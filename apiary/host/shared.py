@@ -57,11 +57,15 @@ class Shared:
             raise ConfigError(
                 "APIARY_REDIS_URL cannot be read. Write redis://:password@host:6379/0."
             ) from None
-        self.url = url
         self.prefix = prefix
         self.failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._until = 0.0
         self._down = False
+
+    def for_limits(self) -> dict[str, Any]:
+        """Options of the storage that counts tries."""
+        pool = self._redis.connection_pool
+        return {"connection_pool": pool, "key_prefix": f"{self.prefix}limit"}
 
     def ask(self, work: Callable[[Any], _T]) -> _T:
         """What ``work`` gets from the client.

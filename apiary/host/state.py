@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import current_app
+from flask_limiter import Limiter
 
 from apiary import Apiary
 
 from .answers import Answers
-from .limits import Limits
 from .settings import HostSettings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Host:
     settings: HostSettings
     apiary: Apiary
     answers: Answers
-    limits: Limits
+    limits: Limiter
     keeper: "Keeper"
     metrics: "Metrics"
     broadcast: "Broadcast | None" = None

@@ -3,7 +3,7 @@
 from typing import Any
 
 import peewee
-from flask import Flask, abort, flash, redirect, request, session, url_for
+from flask import Flask, abort, flash, g, redirect, request, session, url_for
 from flask_login import LoginManager, current_user
 from werkzeug.wrappers import Response
 
@@ -44,6 +44,9 @@ def register(app: Flask) -> None:
     manager.unauthorized_handler(unauthorized)
     app.before_request(_open_database)
     app.before_request(_find_visitor)
+    limits.register(app)
+    # Behind the limits: what is refused writes no row.
+    app.before_request(_keep_guest)
     app.teardown_request(_close_database)
     app.context_processor(_context)
 
@@ -93,11 +96,14 @@ def _find_visitor() -> Response | None:
     if found is None:
         # The cookie of a session that was ended elsewhere.
         return unauthorized()
-    here().limits.take_costly(request.endpoint, found.id, request.remote_addr)
-    if found.transient:
-        here().limits.take(limits.GUEST_ADDRESS, limits.network(request.remote_addr))
-        accounts.persist(found)
+    if found.transient and request.endpoint is not None:
+        g.newcomer = found
     return None
+
+
+def _keep_guest() -> None:
+    if "newcomer" in g:
+        accounts.persist(g.newcomer)
 
 
 def _welcome() -> None:

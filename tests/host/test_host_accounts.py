@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 from apiary import database
 from apiary.host import accounts
@@ -280,7 +281,8 @@ def test_signing_in_is_limited_for_each_name(make_host):
 def test_guests_are_limited_for_each_network(make_host, monkeypatch):
     from apiary.host import limits
 
-    monkeypatch.setattr(limits, "GUEST_ADDRESS", limits.Rule("guest", 2, 60))
+    few = replace(limits.GUEST_ADDRESS, count=2)
+    monkeypatch.setattr(limits, "GUEST_ADDRESS", few)
     app = make_host(APIARY_LIMITS=True)
     for _ in range(2):
         Browser(app).conversation()

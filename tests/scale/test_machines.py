@@ -4,27 +4,12 @@ import itertools
 import os
 import secrets
 import signal
-import socket
-import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 
 from tests.scale.running import app, text_of, upgrade, workers
-
-REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
-
-
-@pytest.fixture
-def redis_url():
-    redis = pytest.importorskip("redis")
-    with redis.Redis.from_url(REDIS, socket_connect_timeout=2) as client:
-        try:
-            client.ping()
-        except redis.RedisError as error:
-            pytest.skip(f"no Redis at {REDIS}: {error}")
-    return REDIS
 
 
 @pytest.fixture
@@ -105,58 +90,6 @@ def test_a_killed_process_leaves_an_answer_that_can_go_on(site, sandbox, person)
     answer = ann.post(f"{two}{ann.talk}/continue", json=about)
     assert answer.status_code == 200 and "event: done" in answer.text
     assert ann.messages(two)[-1]["state"] == "complete"
-
-
-class Cable:
-    """A TCP way to Redis that can be pulled."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        self.pulled = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.pulled:
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self._target))
-            self._open += [near, far]
-            for ends in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=ends, daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-
-    def pull(self) -> None:
-        self.pulled = True
-        for end in self._open:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._open.clear()
-
-    def close(self) -> None:
-        self.pull()
-        self._listener.close()
-
-
-@pytest.fixture
-def cable(redis_url):
-    made = Cable(int(redis_url.partition("://")[2].partition("/")[0].rpartition(":")[2]))
-    yield made
-    made.close()
 
 
 def test_without_redis_an_answer_goes_on_and_is_saved(site, sandbox, person, cable):

@@ -159,7 +159,8 @@ def _cookies(answer: TestResponse, url: str) -> None:
         assert len(line) < 1024
         if url == PUBLIC:
             assert "Secure" in rest, line
-            assert name == "apiary_flow" or (name == "__Host-apiary" and "Path=/" in rest), line
+            own = name in ("__Host-apiary", "__Host-apiary-device") and "Path=/" in rest
+            assert name == "apiary_flow" or own, line
         else:
             assert "Secure" not in rest, line
         if name == "apiary_flow":

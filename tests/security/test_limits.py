@@ -1,17 +1,21 @@
 """Nothing can be tried without end, whatever a request says about where it comes from."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
+from limits import parse
 from werkzeug.test import TestResponse
 
-from apiary.host import limits
+from apiary.host import accounts, limits
 from apiary.host.tables import Account, Conversation
 from apiary.models import StoredFlow
 from tests.host.browsing import Browser, rows
 from tests.host.conftest import MakeHost
+from tests.security.world import PASSWORD
 
 #: What is limited, with one try of it by somebody, and how often each person may.
 TRIES: dict[str, tuple[str, dict[str, str], int]] = {
@@ -24,18 +28,31 @@ TRIES: dict[str, tuple[str, dict[str, str], int]] = {
 
 #: What has limits of its own, and what only changes a few values of one's own rows.
 OTHERWISE = {
-    "accounts.sign_in", "accounts.sign_up", "accounts.password", "accounts.delete",
     "accounts.sign_out", "accounts.sign_out_everywhere",
     "apiary.disconnect", "apiary.replace", "apiary.paste_code",
     "chat.delete", "chat.path", "chat.rename", "chat.stop",
     "shelf.pin", "shelf.unpin", "shelf.restore",
-    "attachments.drop", "operator.show", "instructions.keep", "instructions.keep_default",
+    "attachments.drop", "instructions.keep", "instructions.keep_default",
 }  # fmt: skip
 
 
 @pytest.fixture
 def app(make_host: MakeHost) -> Flask:
     return make_host(APIARY_LIMITS=True, OPENROUTER_OAUTH="1", APIARY_PUBLIC_URL="http://localhost")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are slow on purpose; here they would only be slow."""
+    monkeypatch.setattr(accounts, "check_password_hash", lambda stored, given: given == stored)
+    monkeypatch.setattr(accounts, "generate_password_hash", lambda given, **_: given)
+
+
+def spend(app: Flask, rule: limits.Rule, key: str, count: int) -> None:
+    """Let so many tries have been counted."""
+    with app.app_context():
+        item, hidden = parse(rule.text), limits._hidden(key)
+        assert app.extensions["apiary.host"].limits.limiter.hit(item, hidden, rule.name, cost=count)
 
 
 def one(browser: Browser, path: str, fields: dict[str, str], **more: Any) -> TestResponse:
@@ -93,9 +110,7 @@ def test_each_address_whoever_they_say_they_are(app: Flask, what: str) -> None:
     path, fields, _ = TRIES[what]
     if what == "ask":
         # The first 500 quickly.
-        for _ in range(500):
-            rule = limits.COSTLY["chat.first"][1]
-            app.extensions["apiary.host"].limits.take(rule, "127.0.0.0/24")
+        spend(app, limits.COSTLY["chat.first"][1], "127.0.0.0/24", 500)
 
     def as_new(n: int) -> TestResponse:
         forged = f"203.0.{n // 250}.{n % 250}"
@@ -124,8 +139,7 @@ def test_only_the_trusted_proxy_s_word_counts(make_host: MakeHost) -> None:
         return try_it
 
     rule = limits.COSTLY["apiary.connect"][1]
-    for _ in range(rule.count - 20):
-        app.extensions["apiary.host"].limits.take(rule, "198.51.100.0/24")
+    spend(app, rule, "198.51.100.0/24", rule.count - 20)
     assert until_refused(by("198.51.100.1"), 200) == 20
     assert not refused(by("192.0.2.1")(0))
 
@@ -140,23 +154,84 @@ def test_signing_in_and_up(app: Flask) -> None:
             headers={"X-Forwarded-For": f"203.0.113.{n % 250}"},
         )
 
-    limits_of = app.extensions["apiary.host"].limits
-    for _ in range(limits.SIGN_IN_ADDRESS.count - 2):
-        limits_of.take(limits.SIGN_IN_ADDRESS, "127.0.0.0/24")
+    spend(app, limits.SIGN_IN[0], "127.0.0.0/24", 198)
     assert until_refused(in_as, 5) == 2
-    for _ in range(limits.SIGN_UP_ADDRESS.count - 2):
-        limits_of.take(limits.SIGN_UP_ADDRESS, "127.0.0.0/24")
+    spend(app, limits.COSTLY["accounts.sign_up"][0], "127.0.0.0/24", 298)
     fields = {"name": "", "password": "x"}
     assert until_refused(lambda _: one(Browser(app), "/sign-up", fields), 5) == 2
 
 
-def test_one_name_from_many_addresses(app: Flask) -> None:
-    def guess(n: int) -> TestResponse:
-        where = {"REMOTE_ADDR": f"198.51.{n}.1"}
-        fields = {"name": " ADA ", "password": f"guess {n}"}
-        return one(Browser(app), "/sign-in", fields, environ_overrides=where)
+def guess(
+    app: Flask, network: int, name: str = " ADA ", who: Browser | None = None
+) -> TestResponse:
+    where = {"REMOTE_ADDR": f"198.51.{network}.1"}
+    fields = {"name": name, "password": "wrong"}
+    return one(who or Browser(app), "/sign-in", fields, environ_overrides=where)
 
-    assert until_refused(guess, 30) == limits.SIGN_IN_NAME.count
+
+def test_one_name_from_one_network(app: Flask) -> None:
+    Browser(app).sign_up("Ada", PASSWORD)
+    for name in (" ADA ", "Nobody"):
+        assert until_refused(lambda _, name=name: guess(app, 1, name), 30) == 10
+        # From elsewhere it can still be entered.
+        assert not refused(guess(app, 2, name))
+
+
+def test_one_name_from_everywhere(app: Flask) -> None:
+    """What can be guessed in a day is bounded, and who has the account is not locked out."""
+    ada, away = Browser(app), Browser(app)
+    ada.sign_up("Ada", PASSWORD)
+    away.sign_in("Ada", PASSWORD)
+    # Once it was a stranger's browser itself.
+    spend(app, limits.SIGN_IN[-1], "ada", 996)
+    spend(app, limits.SIGN_IN[-1], "nobody", 997)
+    for name in ("ada", "nobody"):
+        assert until_refused(lambda n, name=name: guess(app, n, name), 30) == 3
+    with Browser(app).sign_in("Ada", PASSWORD) as shut:
+        assert shut.status_code == 429
+    for known in (ada, away):
+        known.form("/sign-out")
+        assert known.sign_in("Ada", PASSWORD).status_code == 303
+        assert until_refused(lambda n, known=known: guess(app, 9, "Ada", known), 30) == 10
+    # Tries that succeed are not held against anybody.
+    assert until_refused(lambda n: guess(app, 7, "Bruno", ada), 30) == 10
+
+
+@pytest.mark.parametrize("how", ["password", "everywhere", "delete", "forged", "other"])
+def test_a_browser_that_is_not_known_any_more(app: Flask, how: str) -> None:
+    ada, thief = Browser(app), Browser(app)
+    ada.sign_up("Ada", PASSWORD)
+    kept = ada.client.get_cookie("apiary_device").value
+    match how:
+        case "password":
+            ada.form("/account/password", password=PASSWORD, new_password=PASSWORD + "!")
+            assert ada.client.get_cookie("apiary_device").value != kept
+        case "everywhere":
+            ada.form("/account/sign-out-everywhere")
+        case "delete":
+            ada.form("/account/delete", password=PASSWORD, sure="y")
+            assert ada.client.get_cookie("apiary_device") is None
+        case "forged":
+            kept = kept.partition(".")[0] + "." + "A" * 27
+        case "other":
+            thief.sign_up("Eve", PASSWORD)
+            kept = thief.client.get_cookie("apiary_device").value
+    thief.client.set_cookie("apiary_device", kept)
+    spend(app, limits.SIGN_IN[-1], "ada", 1000)
+    assert refused(guess(app, 1, "Ada", thief))
+
+
+def test_a_sign_in_empties_what_was_counted(app: Flask) -> None:
+    Browser(app).sign_up("Ada", PASSWORD)
+    for _ in range(3):
+        for _ in range(9):
+            assert not refused(guess(app, 0))
+        with Browser(app).client as client:
+            browser = Browser(app)
+            browser.client = client
+            fields = {"name": "Ada", "password": PASSWORD}
+            where = {"REMOTE_ADDR": "198.51.0.1"}
+            assert one(browser, "/sign-in", fields, environ_overrides=where).status_code == 303
 
 
 def test_a_flood_leaves_little_behind(app: Flask) -> None:
@@ -164,8 +239,7 @@ def test_a_flood_leaves_little_behind(app: Flask) -> None:
     for what, endpoint in (("connect", "apiary.connect"), ("create", "chat.create")):
         path, fields, _ = TRIES[what]
         rule = limits.COSTLY[endpoint][1]
-        for _ in range(rule.count - 5):
-            app.extensions["apiary.host"].limits.take(rule, "127.0.0.0/24")
+        spend(app, rule, "127.0.0.0/24", rule.count - 5)
         for _ in range(40):
             one(Browser(app), path, fields)
     assert rows(app, StoredFlow) <= 5
@@ -185,10 +259,28 @@ def test_a_flow_row_does_not_stay(app: Flask) -> None:
 
 
 def test_the_counters_are_bounded() -> None:
-    counters = limits.Limits()
+    counters = limits.Windows()
+    threads = threading.active_count()
     for n in range(limits._MOST_KEYS + 500):
-        counters.take(limits.GUEST_ADDRESS, str(n))
-    assert len(counters._tries) == limits._MOST_KEYS
+        assert counters.acquire_entry(f"{n}", 2, 60)
+        # Those that are tried all the time are not the ones that go.
+        assert counters.acquire_entry("0", 10**6, 60)
+    assert len(counters.events) == limits._MOST_KEYS
+    assert counters.get_moving_window("0", 10**6, 60)[1] == limits._MOST_KEYS + 501
+    assert threading.active_count() <= threads
+
+
+def test_a_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    counters = limits.Windows()
+    assert [counters.acquire_entry("a", 2, 60) for _ in range(4)] == [True, True, False, False]
+    assert counters.get_moving_window("a", 2, 60) == (now, 2)
+    now += 61
+    assert counters.acquire_entry("a", 2, 60)
+    assert counters.get_moving_window("a", 2, 60) == (now, 1)
+    assert not counters.acquire_entry("a", 2, 60, amount=2)
+    assert not counters.acquire_entry("b", 2, 60, amount=3)
 
 
 def test_new_guests_do_not_renew_the_built_in_model(make_host: MakeHost, paste_key: str) -> None:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import accounts, activity, allowance, conversations, exports, limits, turns
+from .. import accounts, activity, allowance, conversations, devices, exports, limits, turns
 from ..accounts import Person
 from ..state import here
 from ..tables import scrub
@@ -31,15 +31,11 @@ def sign_in() -> AnyResponse | str:
     error = None
     if form.validate_on_submit():
         name, password = form.name.data or "", form.password.data or ""
-        key = accounts.fold(name)[:200]
-        here().limits.take(limits.SIGN_IN_ADDRESS, limits.network(request.remote_addr))
-        here().limits.take(limits.SIGN_IN_NAME, key)
         found = accounts.sign_in(name, password)
         if found:
-            here().limits.forget(limits.SIGN_IN_NAME, key)
+            limits.forgive()
             _leave_guest(person(), found if form.bring.data else None)
-            accounts.enter(found)
-            return _onward(form.next.data)
+            return _enter(found, form.next.data)
         error = _WRONG
     return _page("sign_in", form, error, brings=_has_conversations(person()))
 
@@ -53,17 +49,16 @@ def sign_up() -> AnyResponse | str:
         return _page("sign_up", form, "This site takes no new members. Ask who runs it.", shut=True)
     error = None
     if form.validate_on_submit():
-        here().limits.take(limits.SIGN_UP_ADDRESS, limits.network(request.remote_addr))
         guest = person()
         try:
             found = accounts.sign_up(guest, form.name.data or "", form.password.data or "")
         except accounts.Refused as refused:
             error = refused.message
         else:
-            accounts.enter(found)
             activity.note(found.id, "sign-up")
+            response = _enter(found, form.next.data)
             flash(f"Welcome, {found.name}. All that you did as a guest is still here.", "notice")
-            return _onward(form.next.data)
+            return response
     return _page("sign_up", form, error)
 
 
@@ -92,7 +87,6 @@ def password() -> AnyResponse | str:
     form = PasswordForm()
     if not form.validate_on_submit():
         return _account(found, form, "Fill in both fields.", 400)
-    here().limits.take(limits.SIGN_IN_NAME, f"password:{found.id}")
     if not accounts.verify(found, form.password.data or ""):
         activity.note(found.id, "password-failed")
         return _account(found, form, "This is not your current password.", 400)
@@ -101,10 +95,10 @@ def password() -> AnyResponse | str:
     except accounts.Refused as refused:
         return _account(found, form, refused.message, 400)
     _send_readers_away(renewed)
-    accounts.enter(renewed)
+    response = _enter(renewed, "account")
     activity.note(found.id, "password")
     flash("Your password is changed. All other sessions are signed out.", "notice")
-    return redirect(url_for("accounts.account"), 303)
+    return response
 
 
 @blueprint.post("/account/sign-out-everywhere")
@@ -126,14 +120,15 @@ def delete() -> AnyResponse | str:
     form = DeleteForm()
     error = None
     if form.validate_on_submit():
-        here().limits.take(limits.SIGN_IN_NAME, f"delete:{found.id}")
         if found.member and not accounts.verify(found, form.password.data or ""):
             error = "This is not your password. Nothing was deleted."
         elif not form.sure.data:
             error = "Tick the box to say that you mean it. Nothing was deleted."
         else:
             _erase(found)
-            return _gone("Your account and all that belonged to it is deleted.")
+            response = _gone("Your account and all that belonged to it is deleted.")
+            devices.forget(response)
+            return response
     return _page("delete", form, error)
 
 
@@ -185,8 +180,12 @@ def _account(
     return make_response(page, status)
 
 
-def _onward(wanted: str | None) -> AnyResponse:
-    return redirect(url_for(NEXT.get(wanted or "", "chat.home")), 303)
+def _enter(found: Person, wanted: str | None) -> AnyResponse:
+    """Begin the session of a member, in a browser that is known from now on."""
+    accounts.enter(found)
+    response = redirect(url_for(NEXT.get(wanted or "", "chat.home")), 303)
+    devices.mark(response, found)
+    return response
 
 
 def _gone(message: str) -> AnyResponse:

@@ -1,73 +1,84 @@
 #!/usr/bin/env python3
 """Measure Apiary beside nginx and a direct connection, all in one run, on this machine.
 
-    make bench                      the quick profile, under two minutes
-    make bench ARGS=--full          three rounds and a thousand streams
-    make bench ARGS=--apiary-only   for work on a hot path
+    make bench                          the quick profile, about two minutes
+    make bench ARGS=--peers             beside LiteLLM's proxy and Open WebUI too, six more
+    make bench ARGS=--browser           first paint, a long answer and memory in Chromium
+    make bench ARGS=--full              three rounds and up to a thousand streams
+    make bench ARGS=--apiary-only       for work on a hot path
+    make bench ARGS=--profile           where the time goes, into bench/profiles.md
 
 Only ratios of one run mean something: machines differ, and so does what else they do. Each
-line of the history says how busy others kept the machine; above a tenth of a core, repeat.
+entry of the history says how busy others kept the machine; above a tenth of a core, repeat.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import pages  # noqa: E402
+import peers  # noqa: E402
+import report  # noqa: E402
 import streams  # noqa: E402
 import world  # noqa: E402
+from goals import Results  # noqa: E402
 
-HISTORY = HERE / "history.md"
 PEOPLE = 340
 MESSAGES = 100_000
 
-Figures = dict[str, float | None]
-
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true", help="three rounds, up to 1,000 streams")
+    parser.add_argument("--peers", action="store_true", help="beside LiteLLM and Open WebUI")
+    parser.add_argument("--browser", action="store_true", help="the pages, in Chromium")
+    parser.add_argument("--profile", action="store_true", help="nothing but the profiles")
     parser.add_argument("--apiary-only", action="store_true", help="nothing beside it")
     parser.add_argument("--only", default="", help="these scenarios, such as flat,p100")
     parser.add_argument("--note", default="", help="a word for the history; - writes none")
     chosen = parser.parse_args()
+    if chosen.peers and not peers.installed():
+        print("No neighbour is installed: python bench/peers.py install", file=sys.stderr)
+        return 1
     folder = Path(tempfile.mkdtemp(prefix="apiary-bench-"))
     load = os.getloadavg()[0]
     try:
         world.build(folder)
-        runs, figures = measure(folder, chosen)
+        results = measure(folder, chosen)
+        told = report.tables(results)
     except RuntimeError as error:
         print(error, file=sys.stderr)
+        print(_tail(folder / "log"), file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    table = report(runs, figures)
-    print(table)
+    told = f"{report.conditions(load, results.runs)} {beside(chosen)}\n\n{told}"
+    print(told)
     if chosen.note != "-":
-        keep(table, chosen, load, runs)
+        profile = "full" if chosen.full else chosen.only or "quick"
+        report.keep(", ".join(filter(None, [profile, chosen.note])), told)
     return 0
 
 
-def measure(
-    folder: Path, chosen: argparse.Namespace
-) -> tuple[list[tuple[str, streams.Run]], Figures]:
-    """All runs as (server, run), and the figures that are not of streams."""
+def measure(folder: Path, chosen: argparse.Namespace) -> Results:
+    """All rounds: in each, one server after the other."""
     wanted = chosen.only.split(",") if chosen.only else streams.FULL if chosen.full else ()
     names = list(wanted or streams.QUICK)
-    beside = [] if chosen.apiary_only else ["direct"]
-    if beside and (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()):
-        beside.append("nginx")
-    runs: list[tuple[str, streams.Run]] = []
-    figures: Figures = {}
+    compared = [name for name in names if name in streams.COMPARED]
+    alone = chosen.apiary_only
+    nginx = not alone and (shutil.which("nginx") or Path("/usr/sbin/nginx").exists())
+    results = Results()
     instance = folder / "instance"
     with world.upstream(folder) as mock:
         openrouter = f"http://127.0.0.1:{mock.port}"
@@ -75,101 +86,83 @@ def measure(
         lines = world.populate(instance, openrouter, PEOPLE, 0 if chosen.only else MESSAGES)
         people.write_text("\n".join(lines) + "\n")
         for turn in range(3 if chosen.full else 1):
-            if "direct" in beside:
+            if not alone:
                 say(turn, "direct")
                 target = streams.Target(folder, mock.port, streams.OPENAI, [])
-                runs += [("direct", target.run(s)) for s in names if s in streams.COMPARED]
-            if "nginx" in beside:
+                results.runs += [("direct", target.run(name)) for name in compared]
+            if nginx:
                 say(turn, "nginx")
                 with world.nginx(folder, mock.port) as server:
                     target = streams.Target(folder, server.port, streams.OPENAI, server.pids)
-                    runs += [("nginx", target.run(s)) for s in names if s in streams.COMPARED]
+                    results.runs += [("nginx", target.run(name)) for name in compared]
             say(turn, "apiary")
             with world.apiary(instance, openrouter) as server:
-                figures["cold start s"] = server.cold
-                figures["memory idle MiB"] = idle = world.procstat.memory(server.pids)
                 target = streams.Target(folder, server.port, streams.ASK, server.pids, people)
-                target.run("warm")
-                for name in names:
-                    run = target.run(name)
-                    runs.append(("apiary", run))
-                    if name == "p500":
-                        figures["memory for each of 500 streams kB"] = (
-                            (run.memory - idle) * 1024 / 500
-                        )
+                _apiary(results, server, target, names)
                 if not chosen.only:
-                    figures |= pages.measure(server.port, lines[0])
+                    results.pages |= pages.measure(server.port, lines[0])
+            for peer in peers.installed() if chosen.peers else []:
+                say(turn, peer.name)
+                with peer.serve(folder, mock.port) as running:
+                    results.servers[peer.name] = _idle(running.server)
+                    results.servers[peer.name]["installed MB"] = peer.size()
+                    for way, client in running.ways.items():
+                        results.runs += [(way, run) for run in _neighbour(client, names)]
     if not chosen.only:
-        figures |= pages.connect(folder)
-    return runs, figures
+        results.pages |= pages.connect(folder)
+    return results
+
+
+def _idle(server: world.Server) -> dict[str, float | None]:
+    return {"cold start s": server.cold, "idle MiB": world.procstat.memory(server.pids)}
+
+
+def _apiary(
+    results: Results, server: world.Server, target: streams.Target, names: Iterable[str]
+) -> None:
+    figures = results.servers["apiary"] = _idle(server)
+    idle = figures["idle MiB"] or 0.0
+    target.run("warm")
+    for name in names:
+        run = target.run(name)
+        results.runs.append(("apiary", run))
+        if name == "p500":
+            figures["kB a stream"] = (run.memory - idle) * 1024 / 500
+
+
+def _neighbour(client: streams.Client, names: Iterable[str]) -> list[streams.Run]:
+    """Its runs. Where it fails at 100 paced streams: at how many it does not."""
+    client.run("warm")
+    runs = [client.run(name) for name in names if name in streams.NEIGHBOURS]
+    fails = any(run.scenario == "p100" and not run.smooth for run in runs)
+    for name in ("p50", "p25", "p10") if fails else ():
+        runs.append(client.run(name))
+        if runs[-1].smooth:
+            break
+    return runs
+
+
+def beside(chosen: argparse.Namespace) -> str:
+    """Which neighbours were there, and why others were not."""
+    if chosen.apiary_only:
+        return "Apiary alone."
+    there = [f"{peer.name} {peer.version}" for peer in peers.installed()]
+    if chosen.peers:
+        missing = [name for name in peers.PEERS if name not in {p.name for p in peers.installed()}]
+        left = f" Not installed: {', '.join(missing)}." if missing else ""
+        return f"Neighbours: {', '.join(there)}.{left}"
+    how = "--peers" if there else "python bench/peers.py install, then --peers"
+    return f"LiteLLM's proxy and Open WebUI were left out ({how} takes them in)."
 
 
 def say(turn: int, name: str) -> None:
     print(f"round {turn + 1}: {name} ...", file=sys.stderr, flush=True)
 
 
-def report(runs: list[tuple[str, streams.Run]], figures: Figures) -> str:
-    """Markdown tables: streams as ratios to nginx, then the rest."""
-
-    def median(server: str, scenario: str, what: str) -> float | None:
-        found = [getattr(r, what) for s, r in runs if s == server and r.scenario == scenario]
-        known = [value for value in found if value is not None]
-        return statistics.median(known) if known else None
-
-    lines = [
-        "| scenario | server | whole | CPU s / 100,000 tokens | × nginx | first token added ms"
-        " | delay p50 ms | p99 ms | tokens/s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for scenario in dict.fromkeys(run.scenario for _, run in runs):
-        base = median("nginx", scenario, "cpu")
-        direct = median("direct", scenario, "first") or 0.0
-        for server in ("direct", "nginx", "apiary"):
-            if median(server, scenario, "whole") is None:
-                continue
-            cpu, first = median(server, scenario, "cpu"), median(server, scenario, "first")
-            cells = [
-                scenario,
-                server,
-                f"{100 * (median(server, scenario, 'whole') or 0):.0f} %",
-                number(cpu if server != "direct" else None, 2),
-                number(cpu / base if cpu and base and server == "apiary" else None, 1),
-                number(first - direct if first is not None else None, 1),
-                number(median(server, scenario, "delay"), 1),
-                number(median(server, scenario, "late"), 1),
-                number(median(server, scenario, "speed"), 0),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    ladder = [
-        streams.SCENARIOS[run.scenario].streams
-        for server, run in runs
-        if server == "apiary" and run.scenario in streams.LADDER and run.smooth
-    ]
-    figures = {"most paced streams, p99 under 100 ms": max(ladder, default=0)} | figures
-    lines += ["", "| figure | value |", "|---|---|"]
-    lines += [f"| {name} | {number(value, 2)} |" for name, value in figures.items()]
-    return "\n".join(lines)
-
-
-def number(value: float | None, digits: int) -> str:
-    return "–" if value is None or value < 0 else f"{value:,.{digits}f}"
-
-
-def keep(
-    table: str, chosen: argparse.Namespace, load: float, runs: list[tuple[str, streams.Run]]
-) -> None:
-    """Put this run on top of the history."""
-    others = statistics.median(run.others for _, run in runs)
-    head = HISTORY.read_text(encoding="utf-8") if HISTORY.exists() else "# Runs, the newest first\n"
-    title, _, older = head.partition("\n")
-    profile = "full" if chosen.full else chosen.only or "quick"
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    entry = (
-        f"\n## {when} UTC, {profile}{', ' + chosen.note if chosen.note else ''}\n\n"
-        f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; load {load:.1f} before;"
-        f" others kept {others:.2f} cores busy during a run.\n\n{table}\n"
-    )
-    HISTORY.write_text(f"{title}\n{entry}{older}", encoding="utf-8")
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    return ""
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ def measure(port: int, line: str) -> Figures:
     page = headers | {"Accept": "text/html", "Host": f"localhost:{port}"}
     get(port, "/models", headers)  # The first one asks the provider.
     return {
-        "settings page ms": _median(lambda: get(port, "/settings/", page)[0] == 200),
-        "model list ms": _median(lambda: get(port, "/models", headers)[0] == 200),
-        "search over 100,000 messages ms": _median(
+        "settings page": _median(lambda: get(port, "/settings/", page)[0] == 200),
+        "model list": _median(lambda: get(port, "/models", headers)[0] == 200),
+        "search over 100,000 messages": _median(
             lambda: get(port, f"/search?q={quote('hexagonal honeycomb')}", headers)[0] == 200
         ),
     }
@@ -54,7 +54,7 @@ def connect(folder: Path, times: int = 8) -> Figures:
         world.apiary(instance, f"http://127.0.0.1:{sandbox}") as server,
     ):
         took = [_connect(server.port) for _ in range(times)]
-    return {"connect round trip ms": statistics.median(took)}
+    return {"Connect, without the approval": statistics.median(took)}
 
 
 def _connect(port: int) -> float:

@@ -66,17 +66,23 @@ class Server:
 
 @contextlib.contextmanager
 def serve(
-    command: list[str], port: int, ready: str, log: Path, environ: dict[str, str] | None = None
+    command: list[str],
+    port: int,
+    ready: str,
+    log: Path,
+    environ: dict[str, str] | None = None,
+    folder: Path = ROOT,
+    patience: float = 60,
 ) -> Iterator[Server]:
-    """Run a server for the length of a block; it has a minute to answer ``ready``."""
+    """Run a server for the length of a block; it has ``patience`` s to answer ``ready``."""
     began = time.monotonic()
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True
+            command, cwd=folder, env=environ, stdout=output, stderr=output, start_new_session=True
         )
     try:
         while not _answers(port, ready):
-            if process.poll() is not None or time.monotonic() - began > 60:
+            if process.poll() is not None or time.monotonic() - began > patience:
                 raise RuntimeError(f"{command[:3]} does not answer; see {log}")
             time.sleep(0.01)
         yield Server(port, process, time.monotonic() - began)

@@ -21,6 +21,8 @@ _EVERY = 0.04
 #: Seconds that who stops an answer waits for its writer.
 _PATIENCE = 2.0
 _NOTHING = 50
+#: Seconds after which an answer that Redis did not take is told anew.
+_LATER = 1.0
 
 
 class Broadcast:
@@ -32,6 +34,7 @@ class Broadcast:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._known: dict[Answer, Published] = {}
+        self._later: dict[Answer, float] = {}
 
     def watch(self, app: Flask) -> None:
         """Make sure that the thread runs; it ends by itself when there is nothing to tell."""
@@ -66,7 +69,10 @@ class Broadcast:
     def _round(self, app: Flask) -> bool:
         kept = [answer for answer in self._answers.all_kept() if answer.stored]
         told: dict[Answer, Published] = {}
+        now = time.monotonic()
         for answer in kept:
+            if self._later.get(answer, 0) > now:
+                continue
             known = self._known.get(answer)
             if known is None:
                 known = self._known[answer] = Published(answer.message_id)
@@ -76,10 +82,16 @@ class Broadcast:
             told[answer] = known
         for gone in self._known.keys() - set(kept):
             del self._known[gone]
+        for gone in self._later.keys() - set(kept):
+            del self._later[gone]
         if not told:
             return False
-        wanted = self.shared.publish(told.values())
+        wanted, refused = self.shared.publish(told.values())
         for answer in told:
+            if answer.message_id in refused:
+                # Told anew, and not at once: it may be refused again.
+                del self._known[answer]
+                self._later[answer] = time.monotonic() + _LATER
             if answer.message_id in wanted:
                 with app.app_context():
                     writer.finish(answer, "stopped", finish_reason="stopped")

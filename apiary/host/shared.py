@@ -23,6 +23,8 @@ MOST_ENTRIES, KEPT = 20_000, 60
 DEAD = 6.0
 #: Seconds without Redis before it is tried again.
 _PAUSE = 2.0
+#: Seconds between two complaints about commands that Redis refuses.
+_TOLD = 60.0
 
 
 class Away(Exception):
@@ -58,9 +60,20 @@ class Shared:
                 "APIARY_REDIS_URL cannot be read. Write redis://:password@host:6379/0."
             ) from None
         self.prefix = prefix
-        self.failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
+        # Not there, too slow, still loading its data (a kind of the first), or cut off from
+        # where it may be written to: nothing can be had now.
+        self._away = (
+            redis.ConnectionError,
+            redis.TimeoutError,
+            redis.ReadOnlyError,
+            redis.exceptions.ClusterDownError,
+            OSError,
+        )
+        # It answers; one command went wrong.
+        self._refused = redis.RedisError
         self._until = 0.0
         self._down = False
+        self._told = -_TOLD
 
     def for_limits(self) -> dict[str, Any]:
         """Options of the storage that counts tries."""
@@ -70,47 +83,82 @@ class Shared:
     def ask(self, work: Callable[[Any], _T]) -> _T:
         """What ``work`` gets from the client.
 
-        :raises Away: at once for a while after a failure. The first of a row is logged.
+        :raises Away: it cannot be had. While Redis is not there this comes at once for a
+            while; the first of a row is logged. A command that Redis refuses is its own fault
+            and keeps nobody else from asking.
         """
-        if time.monotonic() < self._until:
+        now = time.monotonic()
+        if now < self._until:
             raise Away
+        if self._down:
+            # One finds out whether it is back; the others do not wait with it.
+            self._until = now + _PAUSE
         try:
             found = work(self._redis)
-        except self.failures as error:
+        except self._away as error:
             self._until = time.monotonic() + _PAUSE
             if not self._down:
                 _log.warning("Redis is away, each process goes on by itself: %s", type(error))
             self._down = True
             raise Away from None
-        if self._down:
-            self._down = False
-            _log.warning("Redis is back")
+        except self._refused as error:
+            self._back()
+            self._complain(error)
+            raise Away from None
+        self._back()
         return found
+
+    def _back(self) -> None:
+        if self._down:
+            self._down, self._until = False, 0.0
+            _log.warning("Redis is back")
+
+    def _complain(self, error: Exception) -> None:
+        if time.monotonic() > self._told + _TOLD:
+            self._told = time.monotonic()
+            # The first word says what it is; the rest may name keys.
+            word = (str(error).split() or [""])[0]
+            _log.warning("Redis refused a command: %s %s", type(error).__name__, word)
 
     def key(self, kind: str, message_id: str) -> str:
         return f"{self.prefix}{kind}:{message_id}"
 
-    def publish(self, answers: Iterable["Published"]) -> list[str]:
+    def publish(self, answers: Iterable["Published"]) -> tuple[set[str], set[str]]:
         """Send what is new of these answers.
 
-        :return: ids of those that somebody wants to stop.
+        :return: ids of those that somebody wants to stop, and of those that Redis did not take.
         :raises Away: nothing can be said of what arrived.
         """
         running: list[str] = []
+        #: Whose command is which.
+        whose: list[str] = []
 
         def work(redis: Any) -> Any:
             pipe = redis.pipeline(transaction=False)
             for one in answers:
                 one.put(pipe, self)
+                whose.extend([one.id] * (len(pipe) - len(whose)))
                 if not one.over:
                     running.append(one.id)
             if running:
                 pipe.mget([self.key("stop", name) for name in running])
-            return pipe.execute()
+            found = pipe.execute(raise_on_error=False)
+            for result in found:
+                if isinstance(result, self._away):
+                    raise result
+            return found
 
         results = self.ask(work)
+        refused = set()
+        for name, result in zip(whose, results, strict=False):
+            if isinstance(result, Exception):
+                refused.add(name)
+                self._complain(result)
         flags = results[-1] if running else []
-        return [name for name, flag in zip(running, flags, strict=True) if flag]
+        if isinstance(flags, Exception):
+            flags = [None] * len(running)
+        stop = {name for name, flag in zip(running, flags, strict=True) if flag}
+        return stop, refused
 
     def claimed(self, message_id: str) -> bool | None:
         """Whether a living process writes this answer; None where that is not known."""

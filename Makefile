@@ -10,6 +10,7 @@
 #   make stage                 the tests with a whole site on machines of its own, the long ones too
 #   make lowest                a part of the tests, with the oldest dependencies that are allowed
 #   make pythons               all but the browser tests, with each Python from 3.11 on
+#   make words                 the translations, brought up to date with the sources
 #   make audit                 look the dependencies up among published advisories
 #   make clean                 forget .venv and caches; instance/ (your data) stays
 #
@@ -28,7 +29,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check docs bench stage lowest pythons audit clean
+.PHONY: demo run test check docs bench stage lowest pythons audit words clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -65,6 +66,9 @@ lowest: $(VENV)/.test
 
 pythons: $(VENV)/.test
 	@exec $(bin)/python -m nox $(ARGS)
+
+words: $(VENV)/.test
+	@exec $(bin)/python scripts/words.py $(ARGS)
 
 audit: $(VENV)/.dev
 	@exec sh scripts/audit.sh $(bin)/python

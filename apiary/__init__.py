@@ -55,6 +55,7 @@ from .signals import attempt_ended as attempt_ended
 from .signals import connected as connected
 from .signals import disconnected as disconnected
 from .signals import rejected as rejected
+from .translation import localized as localized
 from .vault import Connection as Connection
 
 __all__ = [
@@ -109,5 +110,6 @@ __all__ = [
     "disconnected",
     "flag",
     "generated_secret",
+    "localized",
     "rejected",
 ]

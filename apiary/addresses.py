@@ -14,6 +14,7 @@ from typing import Literal
 
 from .config import Settings
 from .errors import EndpointRefused
+from .translation import say
 
 #: From a host name and a port to the addresses it stands for, as text.
 Resolver = Callable[[str, int], Sequence[str]]
@@ -182,16 +183,20 @@ def _host(host: str) -> str:
 
 def _unreadable() -> EndpointRefused:
     return EndpointRefused(
-        "That is not a web address Apiary can use. Write it plainly, such as"
-        " https://llm.example.org/v1."
+        say(
+            "That is not a web address Apiary can use. Write it plainly, such as"
+            " https://llm.example.org/v1."
+        )
     )
 
 
 def _forbidden() -> EndpointRefused:
     # One sentence for every reason: what lies behind a name is not told to who asks.
     return EndpointRefused(
-        "Apiary may not reach that address. The operator of this site decides which"
-        " addresses are allowed."
+        say(
+            "Apiary may not reach that address. The operator of this site decides which"
+            " addresses are allowed."
+        )
     )
 
 

@@ -14,6 +14,7 @@ from .errors import ApiaryError, KeyRejected, NotConnected
 from .providers.base import ChatRequest, Done, Event, Model, Provider, Reasoning, Stream, Usage
 from .providers.base import Delta as Delta
 from .secret import Secret
+from .translation import say
 from .vault import Vault
 
 _log = logging.getLogger("apiary")
@@ -78,7 +79,9 @@ class Client:
         try:
             return self._providers[name]
         except KeyError:
-            raise NotConnected(f"There is no provider named {name!r}.", provider=name) from None
+            raise NotConnected(
+                say("There is no provider named {name}.", name=repr(name)), provider=name
+            ) from None
 
     def bound(self, owner: str | None, name: str) -> Provider:
         """The provider, at the address that the owner gave where it takes one.
@@ -192,7 +195,9 @@ class Client:
         if api_key is not None:
             return (api_key if isinstance(api_key, Secret) else Secret(api_key)), None
         if owner is None:
-            raise NotConnected(f"{provider.label} is not connected.", provider=provider.name)
+            raise NotConnected(
+                say("{label} is not connected.", label=provider.label), provider=provider.name
+            )
         with connected():
             return self._vault.use(owner, provider)
 
@@ -208,7 +213,10 @@ def _refused(provider: Provider, error: KeyRejected, version: int | None) -> Key
     if version is None:
         return error
     return KeyRejected(
-        f"{provider.label} no longer accepts this key. Connect it again; your message is kept.",
+        say(
+            "{label} no longer accepts this key. Connect it again; your message is kept.",
+            label=provider.label,
+        ),
         provider=provider.name,
     )
 

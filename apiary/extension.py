@@ -28,6 +28,7 @@ from .providers import load
 from .providers.base import Model, Provider, Stream
 from .secret import Secret
 from .state import State, current
+from .translation import Languages, babel_locale
 from .vault import Connection, Vault
 from .views import make_blueprint
 
@@ -56,6 +57,10 @@ class Apiary:
         question is sent; may return other messages, such as with a system prompt before them.
     :param may_add_endpoint: called with an owner; says whether that one may add an endpoint of
         their own where ``APIARY_CUSTOM_ENDPOINTS`` is ``public`` or ``lan``. Left out, all may.
+    :param locale: returns the tag of the language of who is asking, such as ``de``, or None for
+        English. Left out, Flask-Babel is asked where the app has it; else it is English.
+    :param translations: folders with further catalogues ``<tag>/LC_MESSAGES/apiary.mo``: other
+        languages, or other words than ours.
     :param variables: settings of the host's, which ``flask apiary flags`` shows too.
 
     One object may serve several apps; nothing of an app is kept on it.
@@ -74,6 +79,8 @@ class Apiary:
         auth_servers: Callable[[Settings, Http], Iterable[AuthServer]] | None = None,
         before_send: BeforeSend | None = None,
         may_add_endpoint: Callable[[str], bool] | None = None,
+        locale: Callable[[], str | None] | None = None,
+        translations: Iterable[str | Path] = (),
         variables: Iterable[Variable] = (),
     ) -> None:
         self._url_prefix = url_prefix
@@ -85,6 +92,8 @@ class Apiary:
         self._auth_servers = auth_servers
         self._before_send = before_send
         self._may_add_endpoint = may_add_endpoint
+        self._locale = locale
+        self._translations = tuple(Path(folder) for folder in translations)
         self._variables = tuple(variables)
         if app is not None:
             self.init_app(app)
@@ -129,6 +138,7 @@ class Apiary:
             asks_flask_login=self._owner is None,
             home=self._home,
             may_add_endpoint=self._may_add_endpoint or (lambda owner: True),
+            languages=Languages(self._locale or babel_locale, self._translations),
             variables=(*VARIABLES, *self._variables),
         )
         app.extensions["apiary"] = state

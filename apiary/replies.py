@@ -10,16 +10,17 @@ from typing import Any, Literal, Protocol
 
 from . import sse
 from .errors import ProviderDown
+from .translation import say
 
 #: unreachable: nothing was sent. timeout, broken: something was, and no whole answer came.
 #: answer: one came that cannot be used.
 Reason = Literal["unreachable", "timeout", "broken", "answer"]
 
 _SENTENCES: dict[Reason, str] = {
-    "unreachable": "The server could not be reached.",
-    "timeout": "The server took too long to answer.",
-    "broken": "The connection to the server broke off.",
-    "answer": "The server's answer cannot be used.",
+    "unreachable": say("The server could not be reached."),
+    "timeout": say("The server took too long to answer."),
+    "broken": say("The connection to the server broke off."),
+    "answer": say("The server's answer cannot be used."),
 }
 _NESTING = 64
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.S)

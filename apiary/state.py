@@ -12,6 +12,7 @@ from .config import Settings, Variable
 from .http import Http
 from .oauth.connect import Connect
 from .providers.base import Provider
+from .translation import Languages
 from .vault import Vault
 
 
@@ -35,6 +36,7 @@ class State:
     home: str | None
     #: Whether an owner may add an endpoint of their own, where the operator allows any.
     may_add_endpoint: Callable[[str], bool]
+    languages: Languages
     #: Every setting of this app: the plug-in's and the host's.
     variables: tuple[Variable, ...]
 

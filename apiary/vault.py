@@ -15,6 +15,7 @@ from .models import StoredConnection as Row
 from .models import StoredFlow
 from .providers.base import Facts, Provider
 from .secret import Secret
+from .translation import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Vault:
         connection = self.get(owner, provider.name)
         if connection is None:
             # Disconnected by the same owner between the two statements: later of the two wins.
-            raise NotConnected("The connection was deleted meanwhile.", provider=provider.name)
+            raise NotConnected(say("The connection was deleted meanwhile."), provider=provider.name)
         signals.connected.send(
             sender(),
             owner=owner,
@@ -160,7 +161,7 @@ class Vault:
         row = _one.first(owner=owner, provider=provider.name)
         if row is None or row.state == "none" or row.origin != provider.origin:
             raise NotConnected(
-                f"{provider.label} is not connected. Connect it in the settings.",
+                say("{label} is not connected. Connect it in the settings.", label=provider.label),
                 provider=provider.name,
             )
         return self._open(row, provider), row.version
@@ -171,8 +172,11 @@ class Vault:
             plain = self.ring.open(sealed, "connection", row.owner, row.provider, row.origin)
         except Unreadable:
             raise KeyUnreadable(
-                f"The stored {provider.label} key cannot be read with this site's encryption"
-                " keys. Nothing was lost; connect again, or ask the operator.",
+                say(
+                    "The stored {label} key cannot be read with this site's encryption keys."
+                    " Nothing was lost; connect again, or ask the operator.",
+                    label=provider.label,
+                ),
                 provider=provider.name,
             ) from None
         return Secret(plain.decode())

@@ -13,6 +13,7 @@ from ..db import database
 from ..errors import ApiaryError
 from ..providers.base import Facts, Provider
 from ..secret import Secret
+from ..translation import say
 from ..vault import Connection, Vault, shorten
 from . import flows, pkce
 from .flows import Flow
@@ -163,7 +164,7 @@ class Connect:
         try:
             grant = server.exchange(answer.code, verifier)
         except ExchangeRefused as refused:
-            self._end(flow, "failed", str(refused))
+            self._end(flow, "failed", refused.args[0] if refused.args else "")
             return
         except ExchangeLost:
             _log.warning("connect: the outcome of an exchange with %s is unknown", server.label)
@@ -228,10 +229,12 @@ def other_account(flow: Flow, connection: Connection | None) -> str:
     """The question for the owner of a held key, "" when there is none."""
     if flow.held is None:
         return ""
-    before = shorten(connection.account) if connection else "the one before"
-    return (
-        f"You approved with another account ({shorten(flow.held_account)}) than before"
-        f" ({before}). The old connection is kept until you answer."
+    before = shorten(connection.account) if connection else say("the one before")
+    return say(
+        "You approved with another account ({account}) than before ({before})."
+        " The old connection is kept until you answer.",
+        account=shorten(flow.held_account),
+        before=before,
     )
 
 

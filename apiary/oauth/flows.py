@@ -18,6 +18,7 @@ from .. import signals
 from ..crypto import Sealed
 from ..db import database, sender
 from ..models import StoredFlow as Row
+from ..translation import localized, say
 
 #: A verifier's cookie and its flow live this long, in seconds.
 LIFETIME = 300
@@ -29,15 +30,15 @@ WAITING_AT_ONCE = 3
 KEPT = 3600
 
 _SENTENCES = {
-    "waiting": "Waiting for approval.",
-    "exchanging": "Approved. Fetching your key…",
-    "connected": "Connected.",
-    "denied": "You declined the request. Nothing was saved.",
-    "cancelled": "Connecting was cancelled. Nothing was saved.",
-    "expired": "Connecting took longer than five minutes and was stopped. Nothing was saved.",
-    "superseded": "Another window finished connecting first. This one is no longer needed.",
-    "failed": "Connecting did not work. Nothing was saved.",
-    "lost": (
+    "waiting": say("Waiting for approval."),
+    "exchanging": say("Approved. Fetching your key…"),
+    "connected": say("Connected."),
+    "denied": say("You declined the request. Nothing was saved."),
+    "cancelled": say("Connecting was cancelled. Nothing was saved."),
+    "expired": say("Connecting took longer than five minutes and was stopped. Nothing was saved."),
+    "superseded": say("Another window finished connecting first. This one is no longer needed."),
+    "failed": say("Connecting did not work. Nothing was saved."),
+    "lost": say(
         "The connection broke while your key was being fetched. A key may exist in your account"
         " that could not be saved here: delete it there, then connect again."
     ),
@@ -202,7 +203,7 @@ def refuse(
         display="popup",
         back="settings",
         state=state,
-        message=message or _SENTENCES[state],
+        message=localized(message),
         started=now,
         ended=now,
     ).on_conflict_ignore().execute()
@@ -244,7 +245,7 @@ def _end(where: peewee.Expression, state: str, message: str = "") -> bool:
     changed: int = (
         Row.update(
             state=state,
-            message=message or _SENTENCES[state],
+            message=localized(message),
             ended=time.time(),
             held_kid=None,
             held_iv=None,

@@ -11,6 +11,7 @@ from ..config import Settings
 from ..errors import ApiaryError
 from ..http import Http, Unusable
 from ..secret import Secret, is_key
+from ..translation import say
 from . import pkce
 from .connect import ExchangeLost, ExchangeRefused, Grant
 
@@ -68,14 +69,16 @@ class OpenRouter:
             )
         except Unusable as error:
             if not error.sent:
-                raise ExchangeRefused(f"{error.message} Nothing was saved.") from error
+                raise ExchangeRefused(
+                    say("{problem} Nothing was saved.", problem=error.message)
+                ) from error
             raise ExchangeLost from error
         except ApiaryError as error:
             raise ExchangeRefused(error.message) from error
         if reply.status in {400, 401, 403, 404, 405, 409, 410, 422}:
-            raise ExchangeRefused("OpenRouter did not accept the sign-in. Please try again.")
+            raise ExchangeRefused(say("OpenRouter did not accept the sign-in. Please try again."))
         if reply.status == 429:
-            raise ExchangeRefused("OpenRouter is busy right now. Wait a minute and try again.")
+            raise ExchangeRefused(say("OpenRouter is busy right now. Wait a minute and try again."))
         if reply.status != 200:
             raise ExchangeLost
         data = reply.data

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ProviderDown
 from ..replies import Events, Unusable
+from ..translation import say
 from . import refusals
 from .base import Delta, Done, Event, Reasoning
 
@@ -60,7 +61,7 @@ class Answer:
             self._events.close()
         if left < 0:
             raise ProviderDown(
-                "The answer is longer than Apiary takes. What came is kept.",
+                say("The answer is longer than Apiary takes. What came is kept."),
                 provider=self._provider,
             )
         if not whole and not self._closed:

@@ -10,6 +10,7 @@ from ..config import Settings
 from ..errors import KeyRejected
 from ..http import PAUSE, Events, Http, Reply
 from ..secret import Secret, is_key
+from ..translation import say
 from .answer import load
 from .base import ChatRequest, Delta, Done, Event, Facts, Model, Pause, Reasoning, Usage
 from .compatible import LIST_LENGTH, LIST_PAGES, Compatible, text, whole
@@ -74,7 +75,9 @@ class Anthropic(Compatible):
         headers = {"anthropic-version": _VERSION}
         if key:
             if not is_key(key.reveal()):
-                raise KeyRejected(f"This cannot be a key of {self.label}.", provider=self.name)
+                raise KeyRejected(
+                    say("This cannot be a key of {label}.", label=self.label), provider=self.name
+                )
             headers["x-api-key"] = key.reveal()
         return headers
 

@@ -13,6 +13,7 @@ from ..config import Settings
 from ..errors import ApiaryError, KeyRejected
 from ..http import PAUSE, Events, Http, Reply, Unusable
 from ..secret import Secret, is_key
+from ..translation import say
 from . import refusals
 from .answer import Answer, load
 from .base import (
@@ -84,7 +85,9 @@ class Compatible(Provider):
         if not key:
             return {}
         if not is_key(key.reveal()):
-            raise KeyRejected(f"This cannot be a key of {self.label}.", provider=self.name)
+            raise KeyRejected(
+                say("This cannot be a key of {label}.", label=self.label), provider=self.name
+            )
         return {"authorization": f"Bearer {key.reveal()}"}
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:

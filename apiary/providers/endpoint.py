@@ -4,6 +4,7 @@ from ..config import Settings
 from ..errors import ApiaryError, KeyRejected, ProviderDown
 from ..http import Http, Reply
 from ..secret import Secret
+from ..translation import say
 from .base import Facts, Provider
 from .compatible import Compatible
 
@@ -29,11 +30,15 @@ class Endpoint(Compatible):
 
     def _refusal(self, key: Secret | None, reply: Reply, *, asked: str = "model") -> ApiaryError:
         if reply.status == 401 and not key:
-            return KeyRejected(f"{self.label} wants a key. Paste one.", provider=self.name)
+            return KeyRejected(
+                say("{label} wants a key. Paste one.", label=self.label), provider=self.name
+            )
         if reply.status == 404 and asked != "model":
             return ProviderDown(
-                f"{self.label} answers, but has no list of models. Its address normally ends in"
-                " /v1.",
+                say(
+                    "{label} answers, but has no list of models. Its address normally ends in /v1.",
+                    label=self.label,
+                ),
                 provider=self.name,
             )
         return super()._refusal(key, reply, asked=asked)
@@ -47,7 +52,7 @@ class OwnEndpoint(Endpoint):
 
     def __init__(self, settings: Settings, http: Http, url: str = "") -> None:
         super().__init__(settings, http, self.NAME, url)
-        self.label = "Your own endpoint"
+        self.label = say("Your own endpoint")
         self._settings = settings
 
     def at(self, base_url: str) -> Provider:

@@ -8,6 +8,7 @@ from ..config import Settings
 from ..errors import ApiaryError, Forbidden
 from ..http import Http, Reply
 from ..secret import Secret
+from ..translation import say
 from . import refusals
 from .base import Facts, Model
 from .compatible import Compatible
@@ -46,8 +47,10 @@ class OpenAI(Compatible):
     def _refusal(self, key: Secret | None, reply: Reply, *, asked: str = "model") -> ApiaryError:
         if _restricted(reply):
             return Forbidden(
-                "This OpenAI key may not do that: it is restricted. Give it more permissions at"
-                " OpenAI, or paste another.",
+                say(
+                    "This OpenAI key may not do that: it is restricted. Give it more permissions at"
+                    " OpenAI, or paste another."
+                ),
                 provider=self.name,
             )
         return super()._refusal(key, reply, asked=asked)

@@ -16,6 +16,7 @@ from ..errors import (
 )
 from ..http import Http
 from ..secret import Secret
+from ..translation import say
 from . import refusals
 from .base import Facts, Model
 from .compatible import LIST_LENGTH, LIST_PAGES, Compatible, amount, text, whole
@@ -46,7 +47,10 @@ class OpenRouter(Compatible):
                 raise problem
             # Only a 401 says that a key is dead; whatever else comes says nothing about it.
             raise ProviderDown(
-                f"OpenRouter did not say whether the key is good ({reply.status}). Try again.",
+                say(
+                    "OpenRouter did not say whether the key is good ({status}). Try again.",
+                    status=reply.status,
+                ),
                 provider=self.name,
             )
         data = reply.data.get("data") if isinstance(reply.data, Mapping) else None
@@ -54,8 +58,10 @@ class OpenRouter(Compatible):
             raise self._nonsense()
         if data.get("is_management_key") is True or data.get("is_provisioning_key") is True:
             raise RequestRefused(
-                "This is a management key, which cannot chat. Make an ordinary key at OpenRouter"
-                " and paste that.",
+                say(
+                    "This is a management key, which cannot chat. Make an ordinary key at"
+                    " OpenRouter and paste that."
+                ),
                 provider=self.name,
             )
         return _facts(data, key)

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..replies import Reply, Unusable
 from ..secret import Secret
+from ..translation import Sentence, say, say_n
 
 _EXCERPT = 200
 _LONGEST_WAIT = 3600.0
@@ -127,67 +128,97 @@ def error(
 ) -> ApiaryError:
     """The error of our tree for a status and what was said with it."""
     quoted = excerpt(said.message, key)
-    tail = f": {quoted}" if quoted else "."
     unpaid = said.words & _NO_CREDIT or "credit balance is too low" in said.message
     if status == 402 or (status in (400, 403, 429) and unpaid):
         found = _AFFORD.search(said.message)
         if found:
             tokens = int(found[1].replace(",", ""))
             return OutOfCredit(
-                f"{label} wants to be paid first: the credit that is left pays for about"
-                f" {tokens} tokens. Add credit, or ask for a shorter answer.",
+                say_n(
+                    "{label} wants to be paid first: the credit that is left pays for about"
+                    " {count} token. Add credit, or ask for a shorter answer.",
+                    "{label} wants to be paid first: the credit that is left pays for about"
+                    " {count} tokens. Add credit, or ask for a shorter answer.",
+                    tokens,
+                    label=label,
+                ),
                 provider=name,
                 affordable=tokens,
             )
-        more = tail if quoted else ". Add credit there, then send again."
-        return OutOfCredit(f"{label} wants to be paid first{more}", provider=name)
+        if quoted:
+            unpaid_for = say("{label} wants to be paid first: {said}", label=label, said=quoted)
+        else:
+            unpaid_for = say(
+                "{label} wants to be paid first. Add credit there, then send again.", label=label
+            )
+        return OutOfCredit(unpaid_for, provider=name)
     if asked == "model" and (
         status == 404
         or (status in (400, 403, 503) and _NO_MODEL.search(" ".join([said.message, *said.words])))
     ):
         return ModelGone(
-            f"That model is no longer offered by {label}. Pick another.", provider=name
+            say("That model is no longer offered by {label}. Pick another.", label=label),
+            provider=name,
         )
     if status == 401:
-        return KeyRejected(f"{label} does not accept this key.", provider=name)
+        return KeyRejected(say("{label} does not accept this key.", label=label), provider=name)
     if status == 403:
-        found_bad = Forbidden(f"{label} does not allow this{tail}", provider=name)
+        found_bad = Forbidden(
+            say("{label} does not allow this: {said}", label=label, said=quoted)
+            if quoted
+            else say("{label} does not allow this.", label=label),
+            provider=name,
+        )
         if said.words & _MODERATED:
             # Nothing in the account changes that; another model may see it otherwise.
             found_bad.action = "pick_model"
         return found_bad
     if status == 429:
         return RateLimited(
-            f"{label} asks to wait {_duration(wait)}.", provider=name, retry_after=wait
+            say("{label} asks to wait {time}.", label=label, time=_duration(wait)),
+            provider=name,
+            retry_after=wait,
         )
     if status in (408, 504, 524):
-        return ProviderDown(f"{label} took too long. Try again.", provider=name)
+        return ProviderDown(say("{label} took too long. Try again.", label=label), provider=name)
     if status >= 500 or status < 400 or asked != "model":
         return ProviderDown(
-            f"{label} has a problem of its own ({status}). Try again.",
+            say(
+                "{label} has a problem of its own ({status}). Try again.",
+                label=label,
+                status=status,
+            ),
             provider=name,
         )
     if status == 413:
         return RequestRefused(
-            f"{label} finds this too long. Begin a new conversation, or shorten it.", provider=name
+            say(
+                "{label} finds this too long. Begin a new conversation, or shorten it.", label=label
+            ),
+            provider=name,
         )
-    return RequestRefused(f"{label} does not take this request{tail}", provider=name)
+    return RequestRefused(
+        say("{label} does not take this request: {said}", label=label, said=quoted)
+        if quoted
+        else say("{label} does not take this request.", label=label),
+        provider=name,
+    )
 
 
 def down(name: str, label: str, failure: Unusable) -> ProviderDown:
     """The error for an answer that never came, or came as nonsense."""
-    what = {
-        "unreachable": "could not be reached",
-        "timeout": "took too long to answer",
-        "broken": "broke the connection off",
-        "answer": "gave an answer that cannot be used",
+    sentence = {
+        "unreachable": say("{label} could not be reached. Try again.", label=label),
+        "timeout": say("{label} took too long to answer. Try again.", label=label),
+        "broken": say("{label} broke the connection off. Try again.", label=label),
+        "answer": say("{label} gave an answer that cannot be used. Try again.", label=label),
     }[failure.reason]
-    return ProviderDown(f"{label} {what}. Try again.", provider=name)
+    return ProviderDown(sentence, provider=name)
 
 
 def broken(name: str) -> ProviderDown:
     """The error for an answer that began well and did not end."""
-    return ProviderDown("The answer broke off. What came is kept.", provider=name)
+    return ProviderDown(say("The answer broke off. What came is kept."), provider=name)
 
 
 def excerpt(text: str, key: Secret | None, *, limit: int = _EXCERPT, piece: int = 8) -> str:
@@ -222,13 +253,13 @@ def seconds(text: str) -> float | None:
     return min(float(text), _LONGEST_WAIT) if _NUMBER.fullmatch(text) else None
 
 
-def _duration(wait: float | None) -> str:
+def _duration(wait: float | None) -> Sentence:
     if wait is None:
-        return "a little"
+        return say("a little")
     whole = max(1, round(wait))
     if whole < 120:
-        return f"{whole} second{'s' if whole != 1 else ''}"
-    return f"{round(whole / 60)} minutes"
+        return say_n("{count} second", "{count} seconds", whole)
+    return say_n("{count} minute", "{count} minutes", round(whole / 60))
 
 
 def _status(code: Any) -> int | None:

@@ -17,6 +17,7 @@ from .. import db as db
 from .._assets import STATIC, TEMPLATES
 from ..oauth.connect import AuthServer
 from ..state import current
+from ..translation import language, localized, say
 from . import connect, guards, settings, ways
 from .cards import card
 
@@ -77,7 +78,7 @@ def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Bluepr
 
 def _database_failed(error: Exception) -> ResponseReturnValue:
     """503 and a sentence. A page looks as the host's own page for that status does."""
-    sentence = "The database cannot be used right now. Try again in a moment."
+    sentence = localized(say("The database cannot be used right now. Try again in a moment."))
     _log.error("a page of the settings could not use the database", exc_info=error)
     if guards.wants_json():
         return jsonify(code="database", message=sentence), 503
@@ -88,6 +89,7 @@ def _wire(app: Flask) -> None:
     """What the pages need from the app around them."""
     app.jinja_env.globals["apiary_card"] = _card
     app.jinja_env.globals["apiary_csrf_token"] = generate_csrf
+    app.jinja_env.globals["apiary_language"] = language
     # A weak reference would be gone at once: the handlers live as long as their module.
     flask_login.user_logged_in.connect(guards.forget_browser, app)
     flask_login.user_logged_out.connect(guards.forget_browser, app)

@@ -9,12 +9,16 @@ from typing import Any
 from ..oauth import flows
 from ..oauth.connect import other_account
 from ..oauth.flows import Flow
-from ..providers.base import Provider
+from ..providers.base import Facts, Provider
 from ..state import current
+from ..translation import language, say, spoken
 from ..vault import Connection
 
 #: How long the outcome of a flow is told again on a page that is loaded anew, in seconds.
 _TOLD = {"cancelled": 20, "denied": 60, "expired": 300, "failed": 900, "lost": 3600}
+
+#: How often a limit begins anew, in the words that OpenRouter uses.
+_RESETS = {"daily": say("daily"), "weekly": say("weekly"), "monthly": say("monthly")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,18 @@ class Card:
         match self.state:
             case "connected" if connection:
                 if connection.base_url:
-                    return f"Connected to {connection.origin}"
+                    return say("Connected to {place}", place=connection.origin)
                 if not connection.key_sha256:
-                    return f"Connected to {self.provider.label}"
-                return f"Connected as {connection.identity}"
+                    return say("Connected to {place}", place=self.provider.label)
+                return say("Connected as {name}", name=connection.identity)
             case "rejected":
-                return f"{self.provider.label} no longer accepts this key."
+                return say("{label} no longer accepts this key.", label=self.provider.label)
             case "unreadable":
-                return (
+                return say(
                     "The stored key cannot be read with this site's encryption keys."
                     " Connect again or delete it."
                 )
-        return "Not connected."
+        return say("Not connected.")
 
     @property
     def key_page(self) -> str:
@@ -80,7 +84,7 @@ class Card:
         """After a disconnect: what is left at the provider."""
         if self.connection is None or self.connection.refused or not self.key_page:
             return ""
-        return (
+        return say(
             "Our copy is deleted and your conversations stay. The key itself still exists; whether"
             " it is revoked cannot be checked from here any more."
         )
@@ -88,8 +92,48 @@ class Card:
     @property
     def how(self) -> str:
         if self.source == "key" and self.connection and not self.connection.key_sha256:
-            return "without a key"
-        return {"oauth": "Connect", "key": "pasted key"}.get(self.source, "")
+            return say("without a key")
+        return {"oauth": say("Connect"), "key": say("pasted key")}.get(self.source, "")
+
+    @property
+    def label(self) -> str:
+        """What the key is called."""
+        connection = self.connection
+        if connection is None or self.state == "none":
+            return ""
+        return connection.label if connection.key_sha256 else say("no key")
+
+    @property
+    def usage(self) -> str:
+        """What the key has used."""
+        facts = self._facts
+        return language().money(facts.usage if facts else None)
+
+    @property
+    def limit(self) -> str:
+        """The key's limit and what is left of it, "" while nothing is known."""
+        facts = self._facts
+        if facts is None or not facts.known:
+            return ""
+        if facts.limit is None:
+            return say("none on this key")
+        money = language().money
+        limit, left = money(facts.limit), money(facts.limit_remaining)
+        if not facts.limit_reset:
+            return say("{limit}, {left} left", limit=limit, left=left)
+        reset = _RESETS.get(facts.limit_reset, facts.limit_reset)
+        return say("{limit} {reset}, {left} left", limit=limit, reset=reset, left=left)
+
+    @property
+    def plan(self) -> str:
+        facts = self._facts
+        if facts is None or not facts.known or facts.free_tier is None:
+            return say("unknown")
+        return say("free tier") if facts.free_tier else say("paid")
+
+    @property
+    def _facts(self) -> Facts | None:
+        return self.connection.facts if self.connection and self.state != "none" else None
 
     @property
     def share(self) -> int | None:
@@ -114,7 +158,7 @@ class Card:
             "version": self.version,
             "source": self.source or None,
             "identity": connection.identity if connection else None,
-            "label": connection.label if connection else None,
+            "label": self.label or None,
             "base_url": connection.base_url or None if connection else None,
             "since": _iso(connection.since) if connection else None,
             "usage": _number(facts.usage) if facts else None,
@@ -126,6 +170,7 @@ class Card:
             "verified": facts.verified if facts else None,
             "checked": _iso(connection.checked) if connection and connection.checked else None,
             "how": self.how,
+            "facts": spoken({"usage": self.usage, "limit": self.limit, "plan": self.plan}),
             "share": self.share,
             "status": self.status,
             "notice": self.notice,

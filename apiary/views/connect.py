@@ -22,6 +22,7 @@ from ..oauth import flows, pkce
 from ..oauth.connect import Answer, other_account, read_limit
 from ..oauth.flows import Flow
 from ..state import current
+from ..translation import localized, say, spoken
 from . import pages
 from .cards import card
 from .forms import ConnectForm
@@ -36,7 +37,7 @@ def start(provider: str) -> ResponseReturnValue:
     """
     me, form = owner(), ConnectForm()
     if not form.validate():
-        abort(400, "This form does not look like ours. Nothing was started.")
+        abort(400, localized(say("This form does not look like ours. Nothing was started.")))
     display = form.display.data or "page"
     attempt = form.attempt.data or pkce.new_verifier()
     try:
@@ -125,8 +126,8 @@ def status(provider: str, attempt: str) -> ResponseReturnValue:
     """How the owner's attempt stands, as JSON."""
     found = _mine(provider, attempt)
     if found is None:
-        response = jsonify(code="unknown_attempt", message="This attempt has not arrived yet.")
-        return response, 404
+        sentence = localized(say("This attempt has not arrived yet."))
+        return jsonify(code="unknown_attempt", message=sentence), 404
     return jsonify(_status(found))
 
 
@@ -141,8 +142,10 @@ def cancel(provider: str, attempt: str) -> ResponseReturnValue:
             me,
             attempt,
             "cancelled",
-            "The old connection was kept. The new key was deleted here; it still exists in the"
-            " other account.",
+            say(
+                "The old connection was kept. The new key was deleted here; it still exists in the"
+                " other account."
+            ),
             was="exchanging",
         )
     else:
@@ -188,13 +191,15 @@ def _mine(provider: str, attempt: str) -> Flow | None:
 
 def _status(found: Flow) -> dict[str, object]:
     connection = current().vault.last(found.owner, found.provider)
-    return {
-        "state": found.state,
-        "message": found.message,
-        "version": connection.version if connection else 0,
-        "expires_in": found.expires_in,
-        "question": other_account(found, connection),
-    }
+    return spoken(
+        {
+            "state": found.state,
+            "message": found.message,
+            "version": connection.version if connection else 0,
+            "expires_in": found.expires_in,
+            "question": other_account(found, connection),
+        }
+    )
 
 
 def _settled(provider: str, attempt: str) -> ResponseReturnValue:
@@ -203,7 +208,7 @@ def _settled(provider: str, attempt: str) -> ResponseReturnValue:
         abort(404)
     if wants_json():
         shown = card(found.owner, current().providers[provider], notice=found.message)
-        return jsonify(_status(found) | {"card": shown.json()})
+        return jsonify(_status(found) | {"card": spoken(shown.json())})
     return redirect(_back(found), 303)
 
 
@@ -250,8 +255,10 @@ def _elsewhere(site: str) -> Response:
     """The cookie must be set for the name that the provider leads back to."""
     page = render_template(
         "apiary/connect/problem.html",
-        title="Open this site under its own address",
-        text="Connect works under the address below only, because the provider leads back to it.",
+        title=say("Open this site under its own address"),
+        text=say(
+            "Connect works under the address below only, because the provider leads back to it."
+        ),
         link=site + "/",
     )
     return pages.quiet(make_response(page, 409))

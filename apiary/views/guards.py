@@ -11,9 +11,11 @@ from wtforms.validators import ValidationError
 
 from ..db import database
 from ..state import current
+from ..translation import localized, say
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MARK = "_apiary_browser"
+_FOREIGN = say("This request came from another site. Nothing was changed.")
 
 #: Pages of ours: nothing inline, nothing foreign, no markup made by scripts.
 CSP = (
@@ -50,7 +52,7 @@ def owner() -> str:
     found = current().owner()
     if found is not None:
         return found
-    sentence = "Sign in to see and change your connections."
+    sentence = localized(say("Sign in to see and change your connections."))
     if not wants_json() and hasattr(current_app, "login_manager"):
         response = current_app.login_manager.unauthorized()
         abort(make_response(response))
@@ -78,11 +80,11 @@ def check_origin() -> None:
         return
     site = request.headers.get("Sec-Fetch-Site")
     if site in {"cross-site", "same-site"}:
-        abort(403, "This request came from another site. Nothing was changed.")
+        abort(403, localized(_FOREIGN))
     origin = request.headers.get("Origin")
     # Plain-http addresses other than loopback send no Sec-Fetch headers: then Origin decides.
     if site is None and origin is not None and urlsplit(origin).netloc not in _own_hosts():
-        abort(403, "This request came from another site. Nothing was changed.")
+        abort(403, localized(_FOREIGN))
 
 
 def _own_hosts() -> set[str]:
@@ -104,8 +106,12 @@ def check_csrf() -> None:
     except ValidationError as error:
         if not request.cookies:
             raise CSRFError(
-                "Your browser sent no cookie. Allow cookies for this site, reload the page and try"
-                " again. Nothing was changed."
+                localized(
+                    say(
+                        "Your browser sent no cookie. Allow cookies for this site, reload the page"
+                        " and try again. Nothing was changed."
+                    )
+                )
             ) from None
         raise CSRFError(error.args[0]) from error
     g.csrf_valid = True

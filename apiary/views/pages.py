@@ -7,6 +7,7 @@ from flask import Response, make_response, render_template, request, url_for
 
 from ..oauth import flows
 from ..oauth.connect import Started
+from ..translation import say
 from .guards import CSP_QUIET
 
 COOKIE = "apiary_flow"
@@ -15,45 +16,59 @@ ATTEMPT = re.compile(r"[A-Za-z0-9_-]{16,64}")
 #: Endings that have no flow of this browser's to show. Each has a clean address.
 PROBLEMS = {
     "unknown": (
-        "This link is not valid any more",
-        "It was used already, or it is too old. Nothing was saved. Go back to the settings and"
-        " press Connect again.",
+        say("This link is not valid any more"),
+        say(
+            "It was used already, or it is too old. Nothing was saved. Go back to the"
+            " settings and press Connect again."
+        ),
     ),
     "other-browser": (
-        "This was started in another browser",
-        "Nothing was saved. Go back to the browser where you pressed Connect, or start again"
-        " here. If this is the same browser, it did not send its cookie: allow cookies for this"
-        " site.",
+        say("This was started in another browser"),
+        say(
+            "Nothing was saved. Go back to the browser where you pressed Connect, or start"
+            " again here. If this is the same browser, it did not send its cookie: allow"
+            " cookies for this site."
+        ),
     ),
     "other-account": (
-        "You changed account while connecting",
-        "Connect was pressed by another account of this site than the one signed in now."
-        " Nothing was saved. Start again from the settings.",
+        say("You changed account while connecting"),
+        say(
+            "Connect was pressed by another account of this site than the one signed in now."
+            " Nothing was saved. Start again from the settings."
+        ),
     ),
     "signed-out": (
-        "You were signed out while connecting",
-        "Nothing was saved. Sign in and press Connect again.",
+        say("You were signed out while connecting"),
+        say("Nothing was saved. Sign in and press Connect again."),
     ),
     "used": (
-        "This attempt has ended already",
-        "It was cancelled, or it is an old page. Nothing was saved. Go back to the settings and"
-        " press Connect again.",
+        say("This attempt has ended already"),
+        say(
+            "It was cancelled, or it is an old page. Nothing was saved. Go back to the"
+            " settings and press Connect again."
+        ),
     ),
     "address": (
-        "Connect is not possible from this address",
-        "This site's own address is not known. Its operator has to set APIARY_PUBLIC_URL to the"
-        " address that browsers see. Nothing was saved; you can still paste a key of another"
-        " provider.",
+        say("Connect is not possible from this address"),
+        say(
+            "This site's own address is not known. Its operator has to set APIARY_PUBLIC_URL"
+            " to the address that browsers see. Nothing was saved; you can still paste a key"
+            " of another provider."
+        ),
     ),
     "no-code": (
-        "There is no code in that",
-        "Copy the whole code that the provider shows and paste it. Go back to try again; the"
-        " attempt still waits.",
+        say("There is no code in that"),
+        say(
+            "Copy the whole code that the provider shows and paste it. Go back to try again;"
+            " the attempt still waits."
+        ),
     ),
     "limit": (
-        "That is not an amount",
-        "The spending cap must be an amount in US dollars, such as 5 or 12.50. Nothing was"
-        " started.",
+        say("That is not an amount"),
+        say(
+            "The spending cap must be an amount in US dollars, such as 5 or 12.50. Nothing"
+            " was started."
+        ),
     ),
 }
 

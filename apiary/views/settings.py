@@ -7,6 +7,7 @@ from ..errors import ApiaryError, EndpointRefused, KeyRejected, KeyUnreadable
 from ..providers.base import Facts, Provider
 from ..secret import Secret, is_key, trim
 from ..state import current
+from ..translation import Sentence, localized, say, spoken
 from .cards import Card, card, cards
 from .forms import KeyForm
 from .guards import browser, owner, wants_json
@@ -32,49 +33,58 @@ def save_key(provider: str) -> ResponseReturnValue:
     """
     me, found, form = owner(), _known(provider), KeyForm()
     if not form.validate():
-        return _refuse(found, 422, "That is too long for a key. Nothing was saved.")
+        return _refuse(found, 422, say("That is too long for a key. Nothing was saved."))
     base_url = ""
     if found.takes_address:
         if not current().may_add_endpoint(me):
-            return _refuse(found, 403, "Guests cannot add endpoints. Sign up first.")
+            return _refuse(found, 403, say("Guests cannot add endpoints. Sign up first."))
         try:
             http = current().http
             base_url = http.policy.admit((form.base_url.data or "").strip(), http.resolver)
         except EndpointRefused as error:
-            return _refuse(found, 422, f"{error.message} Nothing was saved.")
+            return _refuse(found, 422, _unsaved(error))
         found = found.at(base_url)
     text = trim(form.api_key.data or "")
     if not text and found.needs_key:
-        return _refuse(found, 422, "Paste a key first. Nothing was saved.")
+        return _refuse(found, 422, say("Paste a key first. Nothing was saved."))
     if text and not is_key(text):
         return _refuse(
             found,
             422,
-            "That is not a key: it holds blanks, line breaks or other odd characters, or is too"
-            " short or too long. Nothing was saved.",
+            say(
+                "That is not a key: it holds blanks, line breaks or other odd characters, or is too"
+                " short or too long. Nothing was saved."
+            ),
         )
     other = _meant_for(text, found)
     if other:
         return _refuse(
             found,
             422,
-            f"This looks like a key of {other.label}. Paste it into the {other.label} field."
-            " Nothing was saved.",
+            say(
+                "This looks like a key of {label}. Paste it into the {label} field."
+                " Nothing was saved.",
+                label=other.label,
+            ),
         )
     key = Secret(text)
     try:
         facts = found.check(key)
     except KeyRejected:
-        return _refuse(found, 422, f"{found.label} does not accept this key. Nothing was saved.")
+        sentence = say("{label} does not accept this key. Nothing was saved.", label=found.label)
+        return _refuse(found, 422, sentence)
     except ApiaryError as error:
         if error.code != "provider_down" and error.code != "rate_limited":
-            return _refuse(found, 422, f"{error.message} Nothing was saved.")
+            return _refuse(found, 422, _unsaved(error))
         if not form.unchecked.data:
             return _refuse(
                 found,
                 503,
-                f"The key could not be checked: {error.message} It was not saved; you may store"
-                " it without the check.",
+                say(
+                    "The key could not be checked: {problem} It was not saved; you may store"
+                    " it without the check.",
+                    problem=error.message,
+                ),
                 can_store=True,
             )
         facts = Facts(verified=False)
@@ -90,7 +100,7 @@ def check(provider: str) -> ResponseReturnValue:
     vault = current().vault
     connection = vault.get(me, found.name)
     if connection is None:
-        return _refuse(found, 409, f"{found.label} is not connected.")
+        return _refuse(found, 409, say("{label} is not connected.", label=found.label))
     notice = ""
     bound = current().client.bound(me, found.name)
     try:
@@ -111,17 +121,25 @@ def disconnect(provider: str) -> ResponseReturnValue:
     me, found = owner(), _known(provider)
     left = current().vault.forget(me, found.name)
     current().client.drop_list(me, found.name)
-    sentence = "Disconnected. The key stored here was deleted."
+    sentence = say("Disconnected. The key stored here was deleted.")
     if left and left.refused:
-        sentence += f" {found.label} had refused it before, so nothing is left to delete there."
+        sentence = say(
+            "Disconnected. The key stored here was deleted. {label} had refused it before, so"
+            " nothing is left to delete there.",
+            label=found.label,
+        )
     return _done(me, found, sentence)
 
 
 def _known(name: str) -> Provider:
     found = current().providers.get(name)
     if found is None:
-        abort(404, "There is no such provider here.")
+        abort(404, localized(say("There is no such provider here.")))
     return found
+
+
+def _unsaved(error: ApiaryError) -> Sentence:
+    return say("{problem} Nothing was saved.", problem=error.message)
 
 
 def _meant_for(key: str, provider: Provider) -> Provider | None:
@@ -143,16 +161,15 @@ def _meant_for(key: str, provider: Provider) -> Provider | None:
 
 def _answer(shown: Card, status: int = 200, **more: object) -> ResponseReturnValue:
     if wants_json():
-        return jsonify(shown.json() | more), status
+        return jsonify(spoken(shown.json() | more)), status
     return render_template("apiary/settings/card_alone.html", card=shown), status
 
 
 def _refuse(provider: Provider, status: int, sentence: str, **more: object) -> Response:
     me = owner()
     if wants_json():
-        response = jsonify(
-            card(me, provider, notice=sentence).json() | more | {"message": sentence}
-        )
+        told = card(me, provider, notice=sentence).json() | more | {"message": sentence}
+        response = jsonify(spoken(told))
         response.status_code = status
         return response
     all_cards = [

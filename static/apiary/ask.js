@@ -1,4 +1,5 @@
 // Asks our own server. Every answer has `ok`, `status`, `data` and a sentence in `message`.
+import { phrase } from "./words.js";
 
 // A host's own page with a card in it may have no meta tag; the card's forms hold the token too.
 const token = () =>
@@ -20,10 +21,10 @@ async function ask(url, options) {
       headers: { Accept: "application/json", ...options.headers },
     });
     const data = await response.json().catch(() => ({}));
-    const message = data.message ?? "This page is too old. Reload it and try again.";
+    const message = data.message ?? phrase("This page is too old. Reload it and try again.");
     return { ok: response.ok, status: response.status, data, message };
   } catch {
-    const message = "This site cannot be reached right now. Nothing was changed; try again.";
+    const message = phrase("This site cannot be reached right now. Nothing was changed; try again.");
     return { ok: false, status: 0, data: {}, message };
   }
 }

@@ -1,6 +1,7 @@
 // One card: sets text and `hidden` from the card's JSON. All its parts stand in the page already,
 // so no markup is ever made here.
 import { get } from "./ask.js";
+import { language } from "./words.js";
 
 const channel = new BroadcastChannel("apiary-connection");
 
@@ -89,9 +90,7 @@ export class Card {
     for (const element of this.section.querySelectorAll("[data-known]")) {
       element.hidden = !data.known;
     }
-    this.#fact("usage", money(data.usage));
-    this.#fact("limit", limit(data));
-    this.#fact("plan", { true: "free tier", false: "paid" }[data.free_tier] ?? "unknown");
+    for (const name of ["usage", "limit", "plan"]) this.#fact(name, data.facts[name]);
     const meter = this.part("meter");
     meter.hidden = data.share === null;
     meter.querySelector("meter").value = data.share ?? 0;
@@ -127,17 +126,11 @@ export class Card {
 function localTime(time) {
   const moment = new Date(time.dateTime);
   if (Number.isNaN(moment.valueOf())) return;
-  time.textContent = moment.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  time.textContent = moment.toLocaleString(place(), { dateStyle: "medium", timeStyle: "short" });
 }
 
-function money(amount) {
-  if (amount === null || amount === undefined) return "unknown";
-  return amount > 0 && amount < 0.01 ? "under $0.01" : `$${amount.toFixed(2)}`;
-}
-
-function limit(data) {
-  if (!data.known) return "";
-  if (data.limit === null) return "none on this key";
-  const reset = data.limit_reset ? ` ${data.limit_reset}` : "";
-  return `${money(data.limit)}${reset}, ${money(data.limit_remaining)} left`;
+/** The reader's own way to write the page's language: British English on an English page. */
+function place() {
+  const own = (navigator.languages ?? []).find((tag) => tag.split("-")[0] === language.split("-")[0]);
+  return own ?? language;
 }

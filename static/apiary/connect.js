@@ -2,6 +2,7 @@
 // attempt ends. A window's handle is never believed: a cross-origin opener policy on the way makes
 // it read "closed" while the window is open.
 import { get, post } from "./ask.js";
+import { phrase } from "./words.js";
 
 const WINDOW = "apiary-connect";
 const FINAL = new Set(["denied", "cancelled", "expired", "superseded", "failed", "lost"]);
@@ -70,7 +71,7 @@ class Connect {
     if (!navigator.cookieEnabled) {
       event.preventDefault();
       return this.card.say(
-        "Your browser blocks cookies for this site. Allow them and press Connect again.",
+        phrase("Your browser blocks cookies for this site. Allow them and press Connect again."),
       );
     }
     this.attempt = this.form.elements.attempt.value = newAttempt();
@@ -82,8 +83,11 @@ class Connect {
       this.button.setAttribute("aria-disabled", "true");
       this.card.say(
         samePlace()
-          ? `Opening ${this.card.label}…`
-          : `Your browser blocked the window. Going on in this tab: opening ${this.card.label}…`,
+          ? phrase("Opening {label}…", this.card)
+          : phrase(
+              "Your browser blocked the window. Going on in this tab: opening {label}…",
+              this.card,
+            ),
       );
       return;
     }
@@ -98,7 +102,7 @@ class Connect {
   limitIsGood() {
     const field = this.form.elements.limit;
     const good = /^\s*(\$?\s*\d{1,7}([.,]\d{1,2})?)?\s*$/.test(field.value);
-    field.setCustomValidity(good ? "" : "Write an amount in US dollars, such as 5 or 12.50.");
+    field.setCustomValidity(good ? "" : phrase("Write an amount in US dollars, such as 5 or 12.50."));
     if (!good) {
       field.closest("details").open = true;
       field.reportValidity();
@@ -112,8 +116,10 @@ class Connect {
     this.started = Date.now();
     this.goneSince = 0;
     this.misses = 0;
-    this.title.textContent = "Waiting for approval…";
-    this.tell(`Approve the request in the ${this.card.label} window. This page updates by itself.`);
+    this.title.textContent = phrase("Waiting for approval…");
+    this.tell(
+      phrase("Approve the request in the {label} window. This page updates by itself.", this.card),
+    );
     this.hint.hidden = true;
     this.show.hidden = !this.popup;
     this.card.say("");
@@ -139,7 +145,7 @@ class Connect {
     const unseen = status === 404;
     if (!ok && !unseen) {
       this.misses += 1;
-      if (this.misses >= 2) this.tell("Cannot reach this site. Trying again…");
+      if (this.misses >= 2) this.tell(phrase("Cannot reach this site. Trying again…"));
       return this.again(Math.min(5000, 1000 * 2 ** this.misses));
     }
     this.misses = 0;
@@ -150,8 +156,8 @@ class Connect {
     if (ok && data.state === "exchanging") {
       this.phase = "exchanging";
       this.hint.hidden = true;
-      this.title.textContent = "Fetching your key…";
-      this.tell("Approved. Fetching your key…");
+      this.title.textContent = phrase("Fetching your key…");
+      this.tell(phrase("Approved. Fetching your key…"));
     } else {
       this.watchWindow(unseen);
     }

@@ -1,6 +1,7 @@
 // Brings every card on the page to life; without it the same forms work page by page.
 import { Card } from "./card.js";
 import { post } from "./ask.js";
+import { phrase } from "./words.js";
 
 const STALE = 5 * 60_000;
 
@@ -25,7 +26,7 @@ function watchKey(card) {
     if (form.ariaBusy === "true") return;
     const body = new FormData(form);
     busy(form, true);
-    card.say(`Asking ${card.label}…`);
+    card.say(phrase("Asking {label}…", card));
     const answer = await post(form.action, body);
     busy(form, false);
     if (answer.ok) {
@@ -63,13 +64,13 @@ function watchDisconnect(card) {
   dialog.querySelector("[data-action=check-revoked]")?.addEventListener("click", async () => {
     const text = card.part("revoked-text");
     text.hidden = false;
-    text.textContent = `Asking ${card.label}…`;
+    text.textContent = phrase("Asking {label}…", card);
     const answer = await post(card.part("check-form").action, new FormData(card.part("check-form")));
     if (answer.ok) card.paint(answer.data);
     if (!answer.ok || answer.data.notice) text.textContent = answer.data.notice || answer.message;
     else if (answer.data.state === "rejected")
-      text.textContent = `It is revoked: ${card.label} no longer accepts this key.`;
-    else text.textContent = `Not yet: ${card.label} still accepts this key.`;
+      text.textContent = phrase("It is revoked: {label} no longer accepts this key.", card);
+    else text.textContent = phrase("Not yet: {label} still accepts this key.", card);
   });
 }
 
@@ -84,7 +85,7 @@ function watchCheck(card) {
     if (answer.ok) card.paint(answer.data);
     if (!answer.ok) card.say(answer.message);
     else if (event.submitter && !answer.data.notice && answer.data.state === "connected")
-      card.say(`Checked just now: ${card.label} accepts this key.`);
+      card.say(phrase("Checked just now: {label} accepts this key.", card));
   });
   // What a key has used is asked again when somebody looks at it and the answer is old.
   const told = Date.parse(card.section.querySelector("[data-fact=checked]").dateTime);

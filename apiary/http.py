@@ -1,11 +1,9 @@
 """The only door to the outside: requests with an address policy, caps and time limits.
 
-No other module imports httpx or httpcore. ``httpx2`` is their maintained successor; the move
-to it is this module's imports and one requirement.
+Besides :mod:`apiary.dial`, which makes its connections, no other module imports httpx.
 """
 
 import contextlib
-import functools
 import json
 import logging
 import os
@@ -13,21 +11,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
-import httpcore
 import httpx
 
 from .addresses import Policy, Resolver, system_resolver
 from .chunks import Chunks, Malformed
+from .dial import Backend, Dial, Stream, Transport, call, certificates, tcp
 from .replies import PAUSE, Events, Reason, Reply, Unusable, parse
 
 __all__ = ["PAUSE", "Events", "Http", "Reply", "Unusable"]
-
-Dial = Callable[..., httpcore.NetworkStream]
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 _REASONS: dict[type[Exception], Reason] = {
@@ -40,10 +35,6 @@ _REASONS: dict[type[Exception], Reason] = {
     httpx.ReadTimeout: "timeout",
     httpx.WriteTimeout: "timeout",
 }
-
-#: Deadline of the call that this thread makes (in time.monotonic) and its scheme. The socket
-#: is reached only through httpcore, which has no limit for the time of a whole answer.
-_call: ContextVar[tuple[float, str]] = ContextVar("apiary_http_call", default=(float("inf"), ""))
 
 
 class Http:
@@ -70,7 +61,7 @@ class Http:
         self.policy = policy
         self.resolver = resolver or system_resolver
         self._transport = transport
-        self._dial = dial or httpcore.SyncBackend().connect_tcp
+        self._dial = dial or tcp
         self._tls = tls
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
@@ -167,7 +158,7 @@ class Http:
         if body is not None and not isinstance(body, bytes):
             content, kind = json.dumps(body).encode(), {"content-type": "application/json"}
         failure: Reason
-        token = _call.set((end, address.scheme))
+        token = call.set((end, address.scheme))
         try:
             request = client.build_request(
                 method,
@@ -180,7 +171,7 @@ class Http:
         except _FAILURES as error:
             failure = _reason(error)
         finally:
-            _call.reset(token)
+            call.reset(token)
         # Raised out here so that the original, whose text may hold a header's value, does not
         # hang on the new one as its context.
         raise Unusable(failure)
@@ -199,8 +190,8 @@ class Http:
     def _make(self) -> httpx.Client:
         return httpx.Client(
             transport=self._transport
-            or _Transport(
-                self._tls or _certificates(), _Backend(self.policy, self.resolver, self._dial)
+            or Transport(
+                self._tls or certificates(), Backend(self.policy, self.resolver, self._dial)
             ),
             trust_env=False,
             follow_redirects=False,
@@ -221,7 +212,7 @@ class _Source:
 
     def read(self) -> bytes | None:
         failure: Reason = "timeout"
-        token = _call.set(self._call)
+        token = call.set(self._call)
         try:
             # What trickles in steadily never makes the socket wait up to its deadline.
             if time.monotonic() < self._call[0]:
@@ -229,7 +220,7 @@ class _Source:
         except _FAILURES as error:
             failure = _reason(error)
         finally:
-            _call.reset(token)
+            call.reset(token)
         raise Unusable(failure)
 
     def pausing(self, on: bool) -> socket.socket | None:
@@ -262,7 +253,7 @@ class _Direct(_Source):
     _SILENCE = 60.0
 
     def __init__(
-        self, response: httpx.Response, end: float, stream: "_Stream", sock: socket.socket
+        self, response: httpx.Response, end: float, stream: Stream, sock: socket.socket
     ) -> None:
         super().__init__(response, end)
         self._end = end
@@ -333,134 +324,6 @@ class _Direct(_Source):
         super().release()
 
 
-class _Transport(httpx.HTTPTransport):
-    """The usual transport over a pool whose connections our own backend makes."""
-
-    def __init__(self, tls: ssl.SSLContext, backend: httpcore.NetworkBackend) -> None:
-        # The parent's own would build a pool that cannot be told its backend.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls,
-            network_backend=backend,
-            # One for each running answer, and some for lists and checks.
-            max_connections=2200,
-            max_keepalive_connections=100,
-            keepalive_expiry=30.0,
-        )
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Resolves once, judges every address, and dials what was judged and nothing else."""
-
-    def __init__(self, policy: Policy, resolver: Resolver, dial: Dial) -> None:
-        self._policy = policy
-        self._resolver = resolver
-        self._dial = dial
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        try:
-            found = self._policy.addresses(host, port, self._resolver, scheme=_call.get()[1])
-        except OSError:
-            raise httpcore.ConnectError("the name does not resolve") from None
-        failure: Exception = httpcore.ConnectError("no address")
-        end = time.monotonic() + (5.0 if timeout is None else timeout)
-        for tried, address in enumerate(found):
-            # An address that swallows packets must not eat the time of those after it.
-            share = max(0.1, (end - time.monotonic()) / (len(found) - tried))
-            try:
-                stream = self._dial(
-                    address,
-                    port,
-                    timeout=_remaining(share, httpcore.ConnectTimeout),
-                    local_address=local_address,
-                    socket_options=socket_options,
-                )
-                return _Stream(stream)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection that keeps to the deadline of the call that uses it."""
-
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-        self._rest = b""
-        #: The last bytes of a head that has not ended yet; None when it has.
-        self._head: bytes | None = None
-        #: A head was read, and nothing behind it.
-        self.fresh = False
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self.fresh = False
-        data = self.take() or self._inner.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
-        if self._head is None:
-            return data
-        # A read may give less than there is: it ends where the head does, so that the body
-        # can be read by somebody else.
-        known = self._head + data
-        end = known.find(b"\r\n\r\n")
-        if end < 0:
-            self._head = known[-3:]
-            return data
-        end += 4 - len(self._head)
-        self._head, self._rest, self.fresh = None, data[end:], True
-        return data[:end]
-
-    def take(self) -> bytes:
-        """What was read and given to nobody yet."""
-        data, self._rest = self._rest, b""
-        return data
-
-    def give(self, data: bytes) -> None:
-        """Let the next read give this."""
-        self._rest = data
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._head = b""
-        self._inner.write(buffer, _remaining(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        limit = _remaining(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, limit))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """The public authorities, and those that this machine's operator trusts besides.
-
-    Reading them takes a tenth of a second; nothing changes them afterwards.
-    """
-    context = httpx.create_ssl_context(trust_env=False)
-    context.load_default_certs()
-    return context
-
-
-def _remaining(timeout: float | None, late: type[Exception]) -> float | None:
-    left = _call.get()[0] - time.monotonic()
-    if left <= 0:
-        raise late("too slow")
-    return min(left, 3600.0 if timeout is None else timeout)
-
-
 def _reason(error: Exception) -> Reason:
     return _REASONS.get(type(error), "broken")
 
@@ -468,7 +331,7 @@ def _reason(error: Exception) -> Reason:
 def _source(response: httpx.Response, end: float) -> _Source:
     stream = response.extensions.get("network_stream")
     chunked = response.headers.get("transfer-encoding", "").strip().lower() == "chunked"
-    if chunked and isinstance(stream, _Stream) and stream.fresh:
+    if chunked and isinstance(stream, Stream) and stream.fresh:
         sock = stream.get_extra_info("socket")
         if isinstance(sock, socket.socket):
             return _Direct(response, end, stream, sock)

@@ -1,5 +1,5 @@
 """A provider that is hostile, seen through the whole chat app: bounded, one sentence, nothing odd
-kept. What the wire alone can do is tried in tests/test_http.py and tests/providers/."""
+kept. What the wire alone can do is tried in tests/test_http*.py and tests/providers/."""
 
 import json
 import resource

@@ -1,0 +1,154 @@
+"""The dial under every request: judged addresses, and a deadline for the whole of a call.
+
+httpcore makes the connections of httpx; this is what it makes them of. ``httpx2`` and
+``httpcore2`` are the maintained successors: the move to them is the imports here and in
+:mod:`apiary.http`, and one requirement.
+"""
+
+import functools
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+import httpx
+
+from .addresses import Policy, Resolver
+
+Dial = Callable[..., httpcore.NetworkStream]
+#: An address and a port to a connection, as the system makes it.
+tcp: Dial = httpcore.SyncBackend().connect_tcp
+
+#: Deadline of the call that this thread makes (in time.monotonic) and its scheme. The socket
+#: is reached only through httpcore, which has no limit for the time of a whole answer.
+call: ContextVar[tuple[float, str]] = ContextVar("apiary_http_call", default=(float("inf"), ""))
+
+
+class Transport(httpx.HTTPTransport):
+    """The usual transport over a pool whose connections our own backend makes."""
+
+    def __init__(self, tls: ssl.SSLContext, backend: httpcore.NetworkBackend) -> None:
+        # The parent's own would build a pool that cannot be told its backend.
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls,
+            network_backend=backend,
+            # One for each running answer, and some for lists and checks.
+            max_connections=2200,
+            max_keepalive_connections=100,
+            keepalive_expiry=30.0,
+        )
+
+
+class Backend(httpcore.NetworkBackend):
+    """Resolves once, judges every address, and dials what was judged and nothing else."""
+
+    def __init__(self, policy: Policy, resolver: Resolver, dial: Dial) -> None:
+        self._policy = policy
+        self._resolver = resolver
+        self._dial = dial
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        try:
+            found = self._policy.addresses(host, port, self._resolver, scheme=call.get()[1])
+        except OSError:
+            raise httpcore.ConnectError("the name does not resolve") from None
+        failure: Exception = httpcore.ConnectError("no address")
+        end = time.monotonic() + (5.0 if timeout is None else timeout)
+        for tried, address in enumerate(found):
+            # An address that swallows packets must not eat the time of those after it.
+            share = max(0.1, (end - time.monotonic()) / (len(found) - tried))
+            try:
+                stream = self._dial(
+                    address,
+                    port,
+                    timeout=_remaining(share, httpcore.ConnectTimeout),
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+                return Stream(stream)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+class Stream(httpcore.NetworkStream):
+    """A connection that keeps to the deadline of the call that uses it."""
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+        self._rest = b""
+        #: The last bytes of a head that has not ended yet; None when it has.
+        self._head: bytes | None = None
+        #: A head was read, and nothing behind it.
+        self.fresh = False
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self.fresh = False
+        data = self.take() or self._inner.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
+        if self._head is None:
+            return data
+        # A read may give less than there is: it ends where the head does, so that the body
+        # can be read by somebody else.
+        known = self._head + data
+        end = known.find(b"\r\n\r\n")
+        if end < 0:
+            self._head = known[-3:]
+            return data
+        end += 4 - len(self._head)
+        self._head, self._rest, self.fresh = None, data[end:], True
+        return data[:end]
+
+    def take(self) -> bytes:
+        """What was read and given to nobody yet."""
+        data, self._rest = self._rest, b""
+        return data
+
+    def give(self, data: bytes) -> None:
+        """Let the next read give this."""
+        self._rest = data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._head = b""
+        self._inner.write(buffer, _remaining(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        limit = _remaining(timeout, httpcore.ConnectTimeout)
+        return Stream(self._inner.start_tls(ssl_context, server_hostname, limit))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """The public authorities, and those that this machine's operator trusts besides.
+
+    Reading them takes a tenth of a second; nothing changes them afterwards.
+    """
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+def _remaining(timeout: float | None, late: type[Exception]) -> float | None:
+    left = call.get()[0] - time.monotonic()
+    if left <= 0:
+        raise late("too slow")
+    return min(left, 3600.0 if timeout is None else timeout)

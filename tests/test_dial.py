@@ -1,0 +1,104 @@
+"""The dial: deadlines, certificates, one judged address, and connections of one process only."""
+
+import os
+import socket
+import ssl
+import time
+import warnings
+from contextlib import closing
+
+import pytest
+
+from apiary.addresses import Policy
+from apiary.http import Http, Unusable
+from tests.raw import OK, Raw, Tls, answer, talk
+
+
+@pytest.mark.parametrize("start", [b"", OK, OK + b"Content-Length: 1000\r\n\r\n"])
+def test_the_wall_time_holds_against_a_trickle(start: bytes) -> None:
+    def trickle(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(start)
+        for byte in (OK + b"X: " + b"y" * 500) if not start else b"z" * 500:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+    with talk(trickle) as (server, http):
+        begun = time.monotonic()
+        with pytest.raises(Unusable) as caught:
+            http.json("GET", server.url, total=0.4)
+        assert time.monotonic() - begun < 1.5
+    assert caught.value.reason == "timeout"
+
+
+def test_nobody_there() -> None:
+    with closing(Raw(b"")) as server:
+        pass
+    http = Http(Policy(frozenset({server.url})))
+    with pytest.raises(Unusable) as caught:
+        http.json("GET", server.url)
+    assert (caught.value.reason, caught.value.sent) == ("unreachable", False)
+
+
+def test_a_certificate_that_nobody_vouches_for(tls: Tls) -> None:
+    stranger = (tls[0], ssl.create_default_context())
+    with talk(answer(b"{}"), stranger) as (server, http), pytest.raises(Unusable) as caught:
+        http.json("GET", server.url)
+    assert (caught.value.reason, caught.value.sent) == ("unreachable", False)
+    assert server.requests == []
+
+
+def test_hung_up_before_the_answer() -> None:
+    def hang_up(connection: socket.socket, request: bytes) -> None:
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with talk(hang_up) as (server, http), pytest.raises(Unusable) as caught:
+        http.json("POST", server.url, body={})
+    assert (caught.value.reason, caught.value.sent) == ("broken", True)
+    assert len(server.requests) == 1, "nothing is sent twice"
+
+
+def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with talk(answer(b"{}")) as (server, http):
+        assert http.json("GET", server.url).data == {}
+
+
+def test_after_dispose_it_begins_anew() -> None:
+    with talk(answer(b"{}")) as (server, http):
+        http.json("GET", server.url)
+        http.dispose()
+        http.dispose()
+        assert http.json("GET", server.url).status == 200
+        assert server.connections == 2
+
+
+def test_a_forked_process_makes_connections_of_its_own() -> None:
+    with talk(answer(b"{}")) as (server, http):
+        http.json("GET", server.url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+            child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if http.json("GET", server.url).status == 200 else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert http.json("GET", server.url).status == 200
+        assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_the_name_is_kept_though_an_address_is_dialled(
+    tls: Tls,
+) -> None:
+    names: list[str | None] = []
+    tls[0].sni_callback = lambda sock, name, context: names.append(name)
+    with closing(Raw(answer(b"{}"), tls[0])) as server:
+        url = f"https://llm.example:{server.port}"
+        http = Http(Policy(frozenset({url})), resolver=lambda host, port: ["127.0.0.1"], tls=tls[1])
+        assert http.json("GET", url + "/v1").status == 200
+        http.dispose()
+    tls[0].sni_callback = None
+    assert names == ["llm.example"]
+    assert f"host: llm.example:{server.port}".encode() in server.requests[0].lower()

@@ -1,37 +1,120 @@
-"""The worker of the production server: gunicorn's own with threads, and a good end.
+"""The worker of the production server: gunicorn's own with threads, readers that need none, and
+a good end.
 
 ``gunicorn --worker-class apiary.host.gunicorn.Worker``
 """
 
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from .relay import HANDS_OVER, HandedOver
 
 #: Seconds before gunicorn's graceful time-out at which what still runs is broken off.
 _MARGIN = 3.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Told to end, it lets running answers end, within a bound; the others it keeps, marked.
+    """Gives the sockets of readers to the relay, and takes them back after the last word.
 
+    Told to end, it lets running answers end, within a bound; the others it keeps, marked.
     gunicorn kills what is still there at its ``graceful_timeout``: by then all must be saved.
     """
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self._app: Any = self.wsgi  # type: ignore[has-type]
+        self.wsgi = self._respond
+
+    def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ[HANDS_OVER] = True
+        body = self._app(environ, start_response)
+        # A file goes out by sendfile, which looks for this very type.
+        return body if isinstance(body, environ["wsgi.file_wrapper"]) else _Body(body)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        try:
+            return super().handle_request(req, conn)
+        except _Lent as lent:
+            return self._lend(conn, lent, not req.should_close())
+
+    def _lend(self, conn: Any, lent: "_Lent", keepalive: bool) -> "_Lent":
+        # What is left of the request is read first: the next one follows on this socket.
+        keeps = super()._keepalive_after(conn, keepalive)
+
+        def done(whole: bool) -> None:
+            self.method_queue.defer(self._take_back, conn, lent.body, whole and keeps)
+
+        lent.begin(done)
+        return lent
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
+        if isinstance(keepalive, _Lent):
+            return keepalive
+        return super()._keepalive_after(conn, keepalive)
+
+    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
+        if not fs.cancelled() and not fs.exception() and isinstance(fs.result(), _Lent):
+            return
+        super().finish_request(conn, fs)
+
+    def _take_back(self, conn: Any, body: "_Body", keeps: bool) -> None:
+        """On the main thread, when the relay has written the last chunk or given up."""
+        body.finish()
+        finished: Future[bool] = Future()
+        finished.set_result(keeps)
+        super().finish_request(conn, finished)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.alive:
             patience = max(0.0, self.cfg.graceful_timeout - _MARGIN)
-            timer = threading.Timer(patience, _break_off, [self.wsgi])
+            timer = threading.Timer(patience, _break_off, [self._app])
             timer.daemon = True
             timer.start()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """The quick end: nothing is waited for, but all is kept."""
-        # The interpreter waits for the threads of readers, and they for the end of answers.
-        threading.Thread(target=_break_off, args=[self.wsgi], daemon=True).start()
+        # The interpreter waits for the threads of requests, and some of them for ends of answers.
+        threading.Thread(target=_break_off, args=[self._app], daemon=True).start()
         super().handle_quit(sig, frame)
+
+
+class _Lent(OSError):
+    """A connection that the relay writes to for a while."""
+
+    def __init__(self, begin: Callable[[Callable[[bool], None]], None], body: "_Body") -> None:
+        super().__init__("lent to the relay")
+        self.begin = begin
+        self.body = body
+
+
+class _Body:
+    """A response that may be handed over: then it is closed when the relay has written it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._handed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._inner
+        except HandedOver as handed:
+            self._handed = True
+            raise _Lent(handed.begin, self) from None
+
+    def close(self) -> None:
+        if not self._handed:
+            self.finish()
+
+    def finish(self) -> None:
+        close = getattr(self._inner, "close", None)
+        if close is not None:
+            close()
 
 
 def _break_off(app: Any) -> None:

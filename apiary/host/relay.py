@@ -2,11 +2,12 @@
 
 A thread for each answer and one for each reader work as well, and are what runs where this
 cannot (another server than gunicorn, no epoll, a provider with a stream of its own); but each
-token then wakes two of them. Here an answer costs no thread while it runs, and its reader one
-that sleeps.
+token then wakes two of them. Here an answer costs no thread while it runs.
 
 The seam is ``gunicorn.socket`` in the WSGI environment: gunicorn writes the head and a first
-chunk, the relay writes further chunks, gunicorn writes the last one.
+chunk, the relay writes further chunks, gunicorn writes the last one while a thread of it sleeps.
+Our own worker (:mod:`.gunicorn`) needs no such thread: it hands the socket over, and gets it back
+after the last chunk.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ _QUIET = 5.0
 #: Seconds of silence after which a reader hears that we are still here.
 HEARTBEAT = 15.0
 _BEAT = b": still here\n\n"
+#: In the WSGI environment: the server takes :class:`HandedOver` for the rest of a response.
+HANDS_OVER = "apiary.hands_over"
+_LAST = memoryview(b"0\r\n\r\n")
 
 
 class Flow(Protocol):
@@ -51,13 +55,32 @@ class Flow(Protocol):
         """End it, without waiting; ``problem`` is what :meth:`step` raised."""
 
 
+class HandedOver(OSError):
+    """Raised instead of the rest of a response that the relay writes by itself.
+
+    An ``OSError``, which everything between the view and the server lets pass.
+
+    :ivar begin: to be called once by the server when it will not touch the socket any more, with
+        what is called at the end, from any thread: whether the response is whole.
+    """
+
+    def __init__(self, begin: Callable[[Callable[[bool], None]], None]) -> None:
+        super().__init__("the relay writes the rest")
+        self.begin = begin
+
+
 class _New:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
 
 
 class _Reader:
-    def __init__(self, answer: "Answer", after: int, sock: socket.socket) -> None:
+    def __init__(
+        self, answer: "Answer", after: int, sock: socket.socket, done: Callable[[bool], None]
+    ) -> None:
+        self.done = done
+        #: Whether the relay writes the last chunk too, and whether it has begun to.
+        self.alone = self.ending = False
         self.answer = answer
         self.me = answer.enter()
         self.at = after
@@ -66,8 +89,6 @@ class _Reader:
         self.pending = memoryview(b"")
         self.blocked = False
         self.spoke = time.monotonic()
-        self.over = threading.Event()
-        self.lost = False
 
 
 class Relay:
@@ -85,17 +106,41 @@ class Relay:
     def follow(self, answer: "Answer", after: int, environ: Mapping[str, Any]) -> Iterator[bytes]:
         """As :meth:`Answer.follow`, by the cheapest way there is."""
         sock = _socket(environ)
-        return answer.follow(after) if sock is None else self._follow(answer, after, sock)
+        if sock is None:
+            return answer.follow(after)
+        return self._follow(answer, max(0, after), sock, HANDS_OVER in environ)
 
-    def _follow(self, answer: "Answer", after: int, sock: socket.socket) -> Iterator[bytes]:
+    def _follow(
+        self, answer: "Answer", after: int, sock: socket.socket, hands_over: bool
+    ) -> Iterator[bytes]:
         yield b": open\n\n"
-        reader = _Reader(answer, max(0, after), sock)
+        if hands_over:
+            raise HandedOver(lambda done: self._enter(answer, after, sock, done, alone=True))
+        over, whole = threading.Event(), True
+
+        def done(all_there: bool) -> None:
+            nonlocal whole
+            whole = all_there
+            over.set()
+
+        self._enter(answer, after, sock, done, alone=False)
+        over.wait()
+        if not whole:
+            raise OSError(errno.EPIPE, "the reader is gone")
+
+    def _enter(
+        self,
+        answer: "Answer",
+        after: int,
+        sock: socket.socket,
+        done: Callable[[bool], None],
+        alone: bool,
+    ) -> None:
+        reader = _Reader(answer, after, sock, done)
+        reader.alone = alone
         self._tell(reader)
         answer.wake = self._tell
         self._tell(answer)
-        reader.over.wait()
-        if reader.lost:
-            raise OSError(errno.EPIPE, "the reader is gone")
 
     def _tell(self, what: "_New | _Reader | Answer") -> None:
         if self._process != os.getpid():
@@ -210,16 +255,20 @@ class Relay:
     def _send(self, reader: _Reader) -> None:
         while True:
             if not reader.pending:
-                found = reader.answer.news(reader.me, reader.at)
-                if found is None:
+                if reader.ending:
                     self._drop(reader)
                     return
-                batch, reader.at, over = found
-                if not batch:
-                    if over:
-                        self._drop(reader)
+                found = reader.answer.news(reader.me, reader.at)
+                batch, reader.at, over = found or (b"", reader.at, True)
+                if batch:
+                    reader.pending = _chunk(batch)
+                elif not over:
                     return
-                reader.pending = _chunk(batch)
+                elif reader.alone:
+                    reader.pending, reader.ending = _LAST, True
+                else:
+                    reader.ending = True
+                    continue
             if not self._push(reader):
                 return
 
@@ -258,8 +307,7 @@ class Relay:
             left.remove(reader)
         if not left:
             self._readers.pop(reader.answer, None)
-        reader.lost = bool(reader.pending)
-        reader.over.set()
+        reader.done(not reader.pending)
 
     def _look_around(self, now: float) -> None:
         for fd, heard in list(self._heard.items()):

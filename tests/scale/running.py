@@ -40,12 +40,19 @@ def upgrade(folder: Path, upstream: str, **settings: str) -> None:
 
 
 @contextmanager
-def app(folder: Path, upstream: str, port: int | None = None, grace: int = 5, **settings: str):
+def app(
+    folder: Path,
+    upstream: str,
+    port: int | None = None,
+    grace: int = 5,
+    threads: int = 64,
+    **settings: str,
+):
     """The production server; gives the process and its address."""
     port = port or free_port()
     environ = _environ(folder, upstream, settings)
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-b", f"127.0.0.1:{port}"]
-    command += ["--worker-class=apiary.host.gunicorn.Worker", "--threads=64"]
+    command += ["--worker-class=apiary.host.gunicorn.Worker", f"--threads={threads}"]
     command += [f"--graceful-timeout={grace}", "--no-control-socket"]
     with (folder / f"log{port}").open("ab") as log:
         server = subprocess.Popen(

@@ -207,7 +207,10 @@ def _files() -> None:
 
 
 def _server(app: str, binds: Sequence[str], worker: str = "gthread", workers: int = 1) -> list[str]:
-    """gunicorn with many threads, which are made when needed: one that sleeps for each reader."""
+    """gunicorn with threads, which are made when needed: one for each request that is under way.
+
+    Our own worker needs none for the readers of answers; the sandbox takes one for each.
+    """
     command = [sys.executable, "-m", "gunicorn", app]
     for bind in binds:
         command += ["--bind", bind]
@@ -217,7 +220,7 @@ def _server(app: str, binds: Sequence[str], worker: str = "gthread", workers: in
         *command,
         f"--worker-class={worker}",
         f"--workers={workers}",
-        "--threads=2100",
+        "--threads=200",
         "--worker-connections=6000",
         "--keep-alive=75",
         # Ten seconds for running answers, three to save those that are broken off then.

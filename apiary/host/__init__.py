@@ -11,7 +11,7 @@ from flask.wrappers import Response
 
 from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
-from . import edge, environment, limits, logs, metrics, problems, views, visitors
+from . import edge, environment, limits, logs, metrics, moments, problems, views, visitors
 from .answers import Answers
 from .broadcast import Broadcast
 from .keeper import Keeper
@@ -87,6 +87,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     )
     with app.app_context():
         settings.check_provider([provider.name for provider in apiary.providers()])
+    moments.register(app)
     visitors.register(app)
     problems.register(app)
     views.register(app)

@@ -70,8 +70,8 @@ def sniff(data: bytes) -> tuple[str, str]:
     return "text", "text/plain"
 
 
-def store(owner: str, name: str, data: bytes) -> Attachment:
-    """Keep a file that is about to be sent.
+def store(owner: str, name: str, data: bytes, conversation: str | None = None) -> Attachment:
+    """Keep a file: one that is about to be sent, or with ``conversation`` a part of that.
 
     :raises Unfit: it is not taken.
     """
@@ -94,6 +94,7 @@ def store(owner: str, name: str, data: bytes) -> Attachment:
         return Attachment.create(
             id=new_id(),
             owner=owner,
+            conversation=conversation,
             kind=kind,
             name=_name(name),
             mime=mime,
@@ -172,6 +173,11 @@ def of(rows: Iterable[Message]) -> dict[str, list[Attachment]]:
     return {row: [found[name] for name in names if name in found] for row, names in ids.items()}
 
 
+def names(message: Message) -> str:
+    """What the files of a message are called."""
+    return ", ".join(file.name for file in of([message]).get(message.id, ()))
+
+
 def sees(owner: str, payment: Payment) -> bool:
     """Whether the model reads images, as far as its provider's list tells."""
     if payment.payer.kind == "builtin":
@@ -206,9 +212,10 @@ class Parts:
         """The content of a message: its text, or parts in OpenAI's wire form."""
         files = self._files.get(row.id) or ()
         if not files:
-            text: str = row.text
+            text: str = row.text or "[A file was here]"
             return text
-        parts: list[dict[str, Any]] = [{"type": "text", "text": row.text}]
+        # A part without text is refused by some.
+        parts: list[dict[str, Any]] = [{"type": "text", "text": row.text}] if row.text else []
         return parts + [self._part(file) for file in files]
 
     def _part(self, file: Attachment) -> dict[str, Any]:
@@ -217,15 +224,16 @@ class Parts:
         if file.kind == "text":
             if not fits:
                 return {"type": "text", "text": f"[A file was here: {file.name}]"}
-            text = _data(file).decode("utf-8-sig")
+            text = data_of(file).decode("utf-8-sig")
             # Longer than all that are in it.
             fence = "`" * max(3, 1 + max(map(len, _TICKS.findall(text)), default=0))
             return {"type": "text", "text": f"{file.name}:\n{fence}\n{text}\n{fence}"}
         if not self._images or not fits:
             return {"type": "text", "text": f"[An image was here: {file.name}]"}
-        url = f"data:{file.mime};base64,{base64.b64encode(_data(file)).decode()}"
+        url = f"data:{file.mime};base64,{base64.b64encode(data_of(file)).decode()}"
         return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _data(file: Attachment) -> bytes:
+def data_of(file: Attachment) -> bytes:
+    """The bytes of a file that was found without them."""
     return bytes(Attachment.get_by_id(file.id).data)

@@ -12,6 +12,8 @@ from .state import here
 from .tables import Attachment, Conversation, Message, Spent, clean
 
 TITLE_LENGTH = 60
+#: Of a title that somebody wrote by hand.
+LONGEST_TITLE = 200
 LISTED = 500
 #: Seconds without a sign of life after which a running answer counts as dead.
 LEASE = 15.0
@@ -166,14 +168,14 @@ def history(
 ) -> list[dict[str, Any]]:
     """What a provider is told: questions and answers, bounded to the last 200,000 characters.
 
-    Answers without text are left out. The last question is always in.
+    Messages with neither text nor files are left out. The last question is always in.
 
     :param content: makes the content of a message that has more than text.
     """
     kept: list[dict[str, Any]] = []
     left = _HISTORY_CHARACTERS
     for row in reversed(rows):
-        if not row.text or row.state == "failed":
+        if not (row.text or row.attachments) or row.state == "failed":
             continue
         left -= len(row.text)
         if left < 0 and kept:
@@ -186,15 +188,15 @@ def history(
     return kept
 
 
-def title_of(text: str) -> str:
-    """A title of one line and at most 60 characters from the first question."""
+def title_of(text: str, longest: int = TITLE_LENGTH) -> str:
+    """A title of one line from the first question, or from what somebody wrote for one."""
     line = " ".join(text.split())
     shown = "".join(c for c in line if c.isprintable()) or "Conversation"
-    return shown if len(shown) <= TITLE_LENGTH else shown[: TITLE_LENGTH - 1].rstrip() + "…"
+    return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 
 def rename(conversation: Conversation, title: str) -> None:
-    Conversation.update(title=title_of(clean(title))).where(
+    Conversation.update(title=title_of(clean(title), LONGEST_TITLE)).where(
         Conversation.id == conversation.id
     ).execute()
 

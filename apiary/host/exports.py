@@ -1,5 +1,6 @@
 """What an owner can take away: one conversation, or everything. Never a key."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,9 @@ from .accounts import Person
 from .state import here
 from .tables import Account, Attachment, Conversation, Message
 
+#: Bytes of files that an export holds, so that it can be imported again; others are named only.
+FILES = 12 * 1024 * 1024
+
 
 def attachment(text: str, mimetype: str, name: str) -> Response:
     """A file to save. It runs nothing, should a browser show it after all."""
@@ -21,16 +25,21 @@ def attachment(text: str, mimetype: str, name: str) -> Response:
 
 
 def as_json(conversation: Conversation, rows: list[Message]) -> str:
-    return _dump(_conversation(conversation, rows))
+    return _dump(_conversation(conversation, rows, _Files()))
 
 
 def as_markdown(conversation: Conversation, rows: list[Message]) -> str:
     """The conversation to read, each message under a heading."""
     parts = [f"# {conversation.title or 'Conversation'}", f"{_time(conversation.created)}"]
+    files = attachments.of(rows)
     for row in rows:
         who = "You" if row.role == "user" else row.model or "Answer"
         note = "" if row.state in ("sent", "complete") else f" ({row.state})"
-        parts += [f"## {who}{note}", row.text or row.error_message or ""]
+        parts.append(f"## {who}{note}")
+        if text := row.text or row.error_message:
+            parts.append(text)
+        if row.id in files:
+            parts.append("Files: " + ", ".join(f"`{file.name}`" for file in files[row.id]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -38,6 +47,7 @@ def everything(person: Person) -> str:
     """All that this site holds of somebody, as JSON, without passwords and keys."""
     owner = person.id
     account = Account.get_or_none(Account.id == owner)
+    files = _Files()
     return _dump(
         {
             "account": {
@@ -59,14 +69,33 @@ def everything(person: Person) -> str:
             "built_in_messages_today": allowance.used(owner),
             "activity": activity.everything(owner),
             "conversations": [
-                _conversation(conversation, rows)
+                _conversation(conversation, rows, files)
                 for conversation, rows in conversations.all_of(owner)
             ],
         }
     )
 
 
-def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, Any]:
+class _Files:
+    """Writes the files of messages; the bytes of each once, where it is named first."""
+
+    def __init__(self) -> None:
+        self._left = FILES
+        self._written: set[str] = set()
+
+    def write(self, file: Attachment) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": file.name, "type": file.mime, "size": file.size}
+        found["id"] = file.id
+        if file.id not in self._written and file.size <= self._left:
+            self._written.add(file.id)
+            self._left -= file.size
+            found["content"] = base64.b64encode(attachments.data_of(file)).decode()
+        return found
+
+
+def _conversation(
+    conversation: Conversation, rows: list[Message], writer: _Files
+) -> dict[str, Any]:
     """The path that is shown as ``messages``, what stands beside it as ``other_branches``.
 
     :param rows: the messages of all branches.
@@ -81,16 +110,16 @@ def _conversation(conversation: Conversation, rows: list[Message]) -> dict[str, 
         "created": _time(conversation.created),
         "updated": _time(conversation.updated),
         "instructions": conversation.instructions,
-        "messages": [_message(row, above, files) for row in shown],
+        "messages": [_message(row, above, files, writer) for row in shown],
     }
     if conversation.pinned:
         found["pinned"] = True
-    others = [_message(row, above, files) for row in rows if row.id not in ids]
+    others = [_message(row, above, files, writer) for row in rows if row.id not in ids]
     return found | ({"other_branches": others} if others else {})
 
 
 def _message(
-    row: Message, above: dict[str, str], files: dict[str, list[Attachment]]
+    row: Message, above: dict[str, str], files: dict[str, list[Attachment]], writer: _Files
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"id": row.id, "parent": above[row.id] or None}
     found |= {"role": row.role, "text": row.text, "state": row.state}
@@ -100,10 +129,7 @@ def _message(
     if row.cost is not None:
         found["cost_usd"] = float(row.cost)
     if row.id in files:
-        found["attachments"] = [
-            {"name": file.name, "type": file.mime, "size": file.size, "id": file.id}
-            for file in files[row.id]
-        ]
+        found["attachments"] = [writer.write(file) for file in files[row.id]]
     if row.continued:
         found["continued"] = row.continued
     if row.error_message:

@@ -26,6 +26,15 @@ _DAY = 86400.0
 _REASONING = '<details type="reasoning"'
 
 
+@dataclass(frozen=True)
+class File:
+    """A file of a message. ``key`` is what the export calls it, ``content`` base64 or empty."""
+
+    key: str
+    name: str
+    content: str
+
+
 @dataclass
 class Turn:
     """A message. ``key`` and ``parent`` are what the file calls it and what it follows."""
@@ -37,6 +46,7 @@ class Turn:
     parent: str | None = None
     #: Columns of the message beside these.
     more: dict[str, Any] = field(default_factory=dict)
+    files: list[File] = field(default_factory=list)
     #: What is still to be added to the text.
     pieces: list[str] = field(default_factory=list)
 
@@ -87,7 +97,6 @@ def _talk(entry: Any) -> Talk | None:
 def _ours(entry: dict[str, Any]) -> Talk:
     told = entry.get("instructions")
     others = entry.get("other_branches")
-    files = [row.get("attachments") for row in _dicts(entry["messages"]) + _dicts(others)]
     return Talk(
         source=OURS,
         key=_text(entry.get("id"))[:200],
@@ -97,8 +106,6 @@ def _ours(entry: dict[str, Any]) -> Talk:
         pinned=entry.get("pinned") is True,
         turns=list(_our_turns(entry["messages"])),
         others=list(_our_turns(others)),
-        # An export names files without holding them.
-        left_out=sum(len(listed) for listed in files if isinstance(listed, list)),
         instructions=_text(told)[: instructions.LONGEST] if isinstance(told, str) else None,
     )
 
@@ -134,6 +141,12 @@ def _our_turns(rows: Any) -> Iterator[Turn]:
             _text(row.get("id"))[:200],
             parent[:200] if isinstance(parent, str) else None,
             more,
+            [
+                File(
+                    _text(file.get("id"))[:200], _text(file.get("name")), _text(file.get("content"))
+                )
+                for file in _dicts(row.get("attachments"))
+            ],
         )
 
 

@@ -1,26 +1,29 @@
 """Take conversations in from a file: all of them in one transaction, or nothing."""
 
 import base64
+import binascii
 import hashlib
 import heapq
 import json
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from apiary import database
 
-from . import conversations
+from . import attachments, conversations
 from .branches import ROOT
-from .foreign import LONGEST, OURS, Talk, Turn, talks
+from .foreign import LONGEST, OURS, File, Talk, Turn, talks
 from .tables import Conversation, Message, new_id
 
 LARGEST_FILE = 20 * 1024 * 1024
 MOST_CONVERSATIONS = 20_000
 #: Of brackets and braces: each becomes an object of a hundred bytes or more.
 _MOST_OBJECTS = 1_500_000
+_MOST_FILES = 1000
 _BATCH = 200
 #: A large file takes much memory for some seconds; two at a time would take twice as much.
 _one = threading.Lock()
@@ -40,6 +43,7 @@ class Report:
 
     conversations: Counter[str] = field(default_factory=Counter)
     messages: int = 0
+    files: int = 0
     here_already: int = 0
     empty: int = 0
     unreadable: int = 0
@@ -129,12 +133,15 @@ def _take(owner: str, talk: Talk, report: Report) -> None:
     Conversation.insert(
         id=id,
         owner=owner,
-        title=conversations.title_of(talk.title if talk.title.strip() else asked),
+        title=conversations.title_of(talk.title, conversations.LONGEST_TITLE)
+        if talk.title.strip()
+        else conversations.title_of(asked),
         created=created,
         updated=max(talk.updated or max(times, default=created), created),
         pinned=time.time() if talk.pinned else None,
         instructions=talk.instructions,
     ).execute()
+    _keep_files(owner, id, turns, report)
     ordered, head = _in_order(talk)
     rows = [_row(id, position, created, *entry) for position, entry in enumerate(ordered)]
     for start in range(0, len(rows), _BATCH):
@@ -144,6 +151,37 @@ def _take(owner: str, talk: Talk, report: Report) -> None:
     report.messages += len(rows)
     report.cut += sum(len(turn.text) > LONGEST for turn, _, _ in ordered)
     report.conversations[talk.source] += 1
+
+
+def _keep_files(owner: str, conversation: str, turns: list[Turn], report: Report) -> None:
+    """Keep the files of an export of ours; one that several messages have is in it once."""
+    known: dict[str, str] = {}
+    for turn in turns:
+        kept = []
+        for file in turn.files[: attachments.MOST]:
+            id = known.get(file.key) if file.key else None
+            if id is None and report.files < _MOST_FILES:
+                with suppress(attachments.Unfit):
+                    id = _keep(owner, conversation, file)
+                    report.files += 1
+            if id is not None:
+                known[file.key] = id
+                kept.append(id)
+        report.left_out += len(turn.files) - len(kept)
+        if kept:
+            turn.more["attachments"] = " ".join(kept)
+
+
+def _keep(owner: str, conversation: str, file: File) -> str:
+    # Four letters for three bytes.
+    if not file.content or len(file.content) > attachments.LARGEST_IMAGE * 4 // 3 + 4:
+        raise attachments.Unfit
+    try:
+        data = base64.b64decode(file.content, validate=True)
+    except binascii.Error:
+        raise attachments.Unfit from None
+    kept: str = attachments.store(owner, file.name, data, conversation).id
+    return kept
 
 
 def _id(owner: str, talk: Talk) -> str:
@@ -171,6 +209,7 @@ def _is_here(owner: str, id: str, talk: Talk) -> bool:
 
 #: Every row of an insert has the same columns. No payer: nobody here paid for it.
 _NOTHING: dict[str, Any] = {
+    "attachments": None,
     "reasoning": "",
     "error_message": None,
     "error_code": None,

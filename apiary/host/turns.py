@@ -72,7 +72,9 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
             attachments=attachments.claim(owner, conversation, draft.attachments),
         )
         if not conversation.title:
-            conversation.title = conversations.title_of(question.text)
+            conversation.title = conversations.title_of(
+                question.text or attachments.names(question)
+            )
         try:
             return _begin(answer, conversation, [*before, question], wish, None)
         except Refusal as refusal:

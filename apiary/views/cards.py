@@ -16,6 +16,8 @@ from ..vault import Connection
 
 #: How long the outcome of a flow is told again on a page that is loaded anew, in seconds.
 _TOLD = {"cancelled": 20, "denied": 60, "expired": 300, "failed": 900, "lost": 3600}
+#: Ends that nobody chose.
+_FAILED = ("expired", "failed", "lost")
 
 #: How often a limit begins anew, in the words that OpenRouter uses.
 _RESETS = {"daily": say("daily"), "weekly": say("weekly"), "monthly": say("monthly")}
@@ -30,6 +32,8 @@ class Card:
     can_connect: bool
     #: One sentence about what happened last, "" when there is nothing to say.
     notice: str = ""
+    #: Whether that sentence says that something did not work.
+    failed: bool = False
     #: Where the notice's own link leads, "" without one.
     notice_url: str = ""
     #: The flow whose key of another account waits for an answer.
@@ -174,6 +178,7 @@ class Card:
             "share": self.share,
             "status": self.status,
             "notice": self.notice,
+            "failed": self.failed,
             "notice_url": self.notice_url,
             "receipt": self.receipt,
             "key_page": self.key_page,
@@ -182,10 +187,17 @@ class Card:
         }
 
 
-def card(owner: str, provider: Provider, browser: str | None = None, notice: str = "") -> Card:
+def card(
+    owner: str,
+    provider: Provider,
+    browser: str | None = None,
+    notice: str = "",
+    failed: bool = False,
+) -> Card:
     """The card of a provider for an owner.
 
     :param browser: its mark, to tell the outcome of a flow that it began.
+    :param failed: whether ``notice`` says that something did not work.
     """
     state = current()
     connection = state.vault.last(owner, provider.name)
@@ -195,9 +207,10 @@ def card(owner: str, provider: Provider, browser: str | None = None, notice: str
     if not notice and can_connect and browser:
         flow = flows.latest(owner, browser, provider.name)
         notice = _outcome(flow, connection)
+        failed = bool(notice and flow and flow.state in _FAILED)
         # The key that may exist can be deleted by its owner only, and only there.
         url = provider.keys_url if notice and flow and flow.state == "lost" else ""
-    return Card(provider, connection, can_connect, notice, url, question)
+    return Card(provider, connection, can_connect, notice, failed, url, question)
 
 
 def cards(owner: str, browser: str | None = None) -> list[Card]:

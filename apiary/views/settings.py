@@ -101,7 +101,6 @@ def check(provider: str) -> ResponseReturnValue:
     connection = vault.get(me, found.name)
     if connection is None:
         return _refuse(found, 409, say("{label} is not connected.", label=found.label))
-    notice = ""
     bound = current().client.bound(me, found.name)
     try:
         facts = bound.check(vault.reveal(me, bound))
@@ -110,10 +109,10 @@ def check(provider: str) -> ResponseReturnValue:
     except KeyUnreadable as error:
         return _refuse(found, 409, error.message)
     except ApiaryError as error:
-        notice = error.message
+        return _done(me, found, error.message, failed=True)
     else:
         vault.note(me, found.name, connection.version, facts)
-    return _done(me, found, notice)
+    return _done(me, found)
 
 
 def disconnect(provider: str) -> ResponseReturnValue:
@@ -168,12 +167,14 @@ def _answer(shown: Card, status: int = 200, **more: object) -> ResponseReturnVal
 def _refuse(provider: Provider, status: int, sentence: str, **more: object) -> Response:
     me = owner()
     if wants_json():
-        told = card(me, provider, notice=sentence).json() | more | {"message": sentence}
-        response = jsonify(spoken(told))
+        told = card(me, provider, notice=sentence, failed=True).json()
+        response = jsonify(spoken(told | more | {"message": sentence}))
         response.status_code = status
         return response
     all_cards = [
-        card(me, other, browser(), sentence if other.name == provider.name else "")
+        card(me, other, browser(), sentence, True)
+        if other.name == provider.name
+        else card(me, other, browser())
         for other in current().providers.values()
     ]
     page = render_template(
@@ -184,9 +185,11 @@ def _refuse(provider: Provider, status: int, sentence: str, **more: object) -> R
     return Response(page, status)
 
 
-def _done(me: str, provider: Provider, notice: str = "") -> ResponseReturnValue:
+def _done(
+    me: str, provider: Provider, notice: str = "", failed: bool = False
+) -> ResponseReturnValue:
     if wants_json():
-        return _answer(card(me, provider, notice=notice))
+        return _answer(card(me, provider, notice=notice, failed=failed))
     back = request.form.get("back")
     home = current().home
     if back == "home" and home:

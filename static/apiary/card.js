@@ -25,8 +25,10 @@ export class Card {
     return this.section.querySelector(`[data-role="${role}"]`);
   }
 
-  say(sentence, url = "") {
+  say(sentence, { url = "", failed = false } = {}) {
     const text = this.part("notice-text");
+    text.setAttribute("role", failed ? "alert" : "status");
+    this.part("notice").toggleAttribute("data-failed", failed);
     if (text.textContent !== sentence) text.textContent = sentence;
     const link = this.part("notice-link");
     link.href = url;
@@ -65,7 +67,7 @@ export class Card {
     }
     this.part("tick").textContent = data.state === "connected" ? "✓ " : "";
     this.part("status-text").textContent = data.status;
-    this.say(data.notice, data.notice_url);
+    this.say(data.notice, { url: data.notice_url, failed: data.failed });
     const connect = section.querySelector("[data-action=connect]");
     connect?.classList.toggle("primary", data.state !== "connected");
     this.#facts(data);

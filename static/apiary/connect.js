@@ -72,6 +72,7 @@ class Connect {
       event.preventDefault();
       return this.card.say(
         phrase("Your browser blocks cookies for this site. Allow them and press Connect again."),
+        { failed: true },
       );
     }
     this.attempt = this.form.elements.attempt.value = newAttempt();
@@ -179,16 +180,16 @@ class Connect {
     this.phase = "cancelling";
     const { ok, data, message } = await post(this.url("/cancel"), new FormData());
     if (ok && data.card && data.version !== this.card.version) return this.settle("");
-    await this.settle(ok ? data.message : message);
+    await this.settle(ok ? data.message : message, !ok);
   }
 
   /** Every way out of waiting ends here. */
-  async settle(sentence) {
+  async settle(sentence, failed = false) {
     const window = this.popup;
     this.leave();
     const data = await this.card.refresh();
     // The card tells the outcome itself; what it cannot know (the site is away) is told here.
-    if (sentence && !data?.notice) this.card.say(sentence);
+    if (sentence && !data?.notice) this.card.say(sentence, { failed });
     if (this.card.state === "connected") this.card.focusStatus();
     else this.button.focus();
     if (data) this.card.tellOthers();
@@ -225,7 +226,7 @@ class Connect {
       const what = event.submitter?.dataset.action === "replace" ? "/replace" : "/cancel";
       const { ok, data, message } = await post(this.url(what), new FormData());
       if (ok) this.card.paint(data.card);
-      this.card.say(!ok ? message : what === "/replace" ? "" : data.message);
+      this.card.say(!ok ? message : what === "/replace" ? "" : data.message, { failed: !ok });
       this.card.focusStatus();
     });
   }

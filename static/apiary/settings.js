@@ -38,7 +38,7 @@ function watchKey(card) {
       return;
     }
     unchecked.hidden = !answer.data.can_store;
-    card.say(answer.message);
+    card.say(answer.message, { failed: true });
     field.focus();
   });
 }
@@ -55,7 +55,7 @@ function watchDisconnect(card) {
     dialog.close();
     const answer = await post(form.action, new FormData(form));
     if (answer.ok) card.paint(answer.data);
-    else card.say(answer.message);
+    else card.say(answer.message, { failed: true });
     (card.part("connect-form")?.querySelector("[data-action=connect]") ??
       card.part("key-form")?.elements.api_key)?.focus();
     card.tellOthers();
@@ -83,7 +83,7 @@ function watchCheck(card) {
     const answer = await post(form.action, new FormData(form));
     busy(form, false);
     if (answer.ok) card.paint(answer.data);
-    if (!answer.ok) card.say(answer.message);
+    if (!answer.ok) card.say(answer.message, { failed: true });
     else if (event.submitter && !answer.data.notice && answer.data.state === "connected")
       card.say(phrase("Checked just now: {label} accepts this key.", card));
   });

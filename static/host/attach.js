@@ -118,6 +118,9 @@ export function attachments(form, url, on) {
     get loading() {
       return loading > 0;
     },
+    get some() {
+      return files.length > 0;
+    },
     get images() {
       return files.some((file) => file.kind === "image");
     },

@@ -55,7 +55,7 @@ export function edit(question, send, words = null) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const words = text.value.trim();
-    if (!words) return text.focus();
+    if (!words && !question.querySelector(".file")) return text.focus();
     close();
     if (words !== shown.textContent.trim()) send(words);
   });

@@ -18,6 +18,8 @@ export function composer(form, on) {
   let saving = 0;
   let held = false; // Stop had the focus when it was switched off
 
+  text.required = false; // a file says enough
+
   const grow = () => {
     if (CSS.supports("field-sizing", "content")) return; // the stylesheet does it
     text.style.height = "auto";
@@ -30,10 +32,11 @@ export function composer(form, on) {
   };
 
   /** The same words sent again, even after a reload, are the same message. */
-  const idFor = (words) => {
+  const idFor = (words, sent) => {
     const before = store.get(`sent:${key}`);
-    const id = before?.text === words ? before.id : newId();
-    store.set(`sent:${key}`, { id, text: words });
+    const names = sent.map((file) => file.id).join(" ");
+    const id = before?.text === words && before.names === names ? before.id : newId();
+    store.set(`sent:${key}`, { id, text: words, names });
     return id;
   };
   /** The server has what was sent, but the page did not live to hear it. */
@@ -63,11 +66,12 @@ export function composer(form, on) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const words = text.value.trim();
-    if (!words || running || files.loading) return;
+    if (!(words || files.some) || running || files.loading) return;
     save(); // stays in the store until the server has it
     text.value = "";
     grow();
-    on.send(words, { id: idFor(words), files: files.take() });
+    const sent = files.take();
+    on.send(words, { id: idFor(words, sent), files: sent });
   });
   stop.addEventListener("click", () => on.stop());
 

@@ -1,5 +1,7 @@
 // What a list tells of a model, in few words: price, context, inputs, age.
 
+import { moment } from "./times.js";
+
 export function facts(model) {
   const rest = [];
   if (model.context) rest.push(`${tokens(model.context)} context`);
@@ -38,7 +40,7 @@ export function age(provider) {
   const stamp = provider.fetched_at;
   const at = new Date(typeof stamp === "number" ? stamp * 1000 : stamp);
   if (provider.stale || provider.problem) {
-    return `Could not refresh; showing the list of ${at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}`;
+    return `Could not refresh; showing the list of ${moment(at)}`;
   }
   const minutes = Math.round((Date.now() - at) / 60000);
   if (minutes < 1) return "Updated just now";

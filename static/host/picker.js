@@ -3,6 +3,7 @@
 import { age, facts } from "./facts.js";
 import { getJson, store } from "./http.js";
 import { news, successor } from "./news.js";
+import { day } from "./times.js";
 
 const RECENTS = 3;
 const keyOf = (provider, id) => `${provider}/${id}`;
@@ -103,7 +104,7 @@ export function picker(url, me, onPick) {
     const { gone: ids, since } = changed.get(provider.name);
     if (!ids.length) return [];
     const named = ids.slice(0, 5).join(", ") + (ids.length > 5 ? ` and ${ids.length - 5} more` : "");
-    return [make("p", "hint", `Gone since ${since.toLocaleDateString([], { dateStyle: "medium" })}: ${named}`)];
+    return [make("p", "hint", `Gone since ${day(since)}: ${named}`)];
   }
 
   function group(title, hint, members, favourites, problem, more = []) {

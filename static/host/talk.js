@@ -42,7 +42,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     turns.append(question);
     scroll.pin();
     const answer = begin();
-    const closed = base ? null : await create(text);
+    const closed = base ? null : await create(text || files.map((file) => file.name).join(", "));
     if (closed) return finish(answer, () => answer.fail(closed));
     identify(question, base, id, edit ? versionsOf(edit) : []);
     const body = { text, id, ...choice(), ...(edit && { edit: edit.dataset.id }) };
@@ -145,7 +145,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
   const lastQuestion = () => [...turns.querySelectorAll(".asked")].at(-1);
 
   /** Opens a conversation on the server, for its first message. @returns null, or what hindered */
-  async function create(text = "") {
+  async function create(text) {
     const again = { action: "reload" };
     try {
       const response = await post(main.dataset.create);
@@ -156,7 +156,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       return { ...OFFLINE, ...again };
     }
     history.replaceState(null, "", base);
-    list.add(base, text ? titleOf(text) : "New chat");
+    list.add(base, titleOf(text));
     box.setConversation(base, true);
     store.set(`model:${base}`, store.get("model:new"));
     for (const entry of document.querySelectorAll("#more [data-tail]")) {

@@ -1,9 +1,17 @@
-// Turns times that the server wrote in UTC into those of the reader.
+// Times as the reader knows them. The server writes UTC, for browsers without scripts.
+
+/** @param {Date} at */
+export const moment = (at) => at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+
+/** @param {Date} at @param {string} [timeZone] that of the day, if it is not the reader's */
+export const day = (at, timeZone) => at.toLocaleDateString([], { dateStyle: "medium", timeZone });
 
 for (const time of document.querySelectorAll("time[datetime]")) {
   const at = new Date(time.dateTime);
-  if (!Number.isNaN(at.valueOf())) {
-    time.textContent = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  if (Number.isNaN(at.valueOf())) continue;
+  if (time.dateTime.length === 10) time.textContent = day(at, "UTC"); // a day has no time zone
+  else {
+    time.textContent = moment(at);
     time.title = at.toISOString();
   }
 }

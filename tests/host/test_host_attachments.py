@@ -244,3 +244,26 @@ def test_one_file_goes_to_one_conversation(chatter):
         with pytest.raises(Refusal, match="no_file"):
             attachments.bind(second, asked[1])
         assert Attachment.get_by_id(file).conversation_id == first.id
+
+
+def test_an_image_needs_no_words(chatter, sandbox):
+    conversation = chatter.conversation()
+    with chatter.send(f"/c/{conversation}/messages", {"text": " ", "attachments": []}) as refused:
+        assert refused.status_code == 400
+    image = kept(chatter, PNG)
+    chatter.ask("", conversation, model=SEES, attachments=[image])
+    assert [part["type"] for part in last(sandbox)[0]["content"]] == ["image_url"]
+    chatter.ask("and?", conversation)
+    assert [part["type"] for part in last(sandbox)[0]["content"]] == ["image_url"]
+    with chatter.get(f"/c/{conversation}/export.md") as export:
+        text = export.get_data(as_text=True)
+    assert text.startswith("# bee.png\n") and "## You\n\nFiles: `bee.png`\n" in text
+
+
+def test_a_message_that_is_refused_binds_no_file(chatter, sandbox):
+    image = kept(chatter, PNG)
+    body = {"text": "look", "model": "sandbox/echo", "attachments": [image]}
+    with chatter.send(f"/c/{chatter.conversation()}/messages", body) as refused:
+        assert refused.json["code"] == "text_only"
+    chatter.ask("look", model=SEES, attachments=[image])
+    assert len(last(sandbox)[0]["content"]) == 2

@@ -349,6 +349,11 @@ def test_rename_delete_and_export(chatter):
         assert export.headers["Content-Disposition"].startswith("attachment")
         assert "sandbox" in export.headers["Content-Security-Policy"]
         assert export.get_data(as_text=True).startswith("# Bees and honey\n")
+    long = "A title that somebody wrote with care " * 6
+    chatter.send(f"/c/{conversation}/rename", {"title": long}).close()
+    with chatter.get(f"/c/{conversation}/export.md") as export:
+        title = export.get_data(as_text=True).splitlines()[0].removeprefix("# ")
+    assert title == long[:199].rstrip() + "…"
     with chatter.send(f"/c/{conversation}/rename", {"title": " "}) as refused:
         assert refused.status_code == 400
     with chatter.send(f"/c/{conversation}/delete") as done:

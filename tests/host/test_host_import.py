@@ -1,5 +1,6 @@
 """Files of conversations come in whole or not at all, from three programs, on both databases."""
 
+import base64
 import io
 import json
 import re
@@ -12,9 +13,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from apiary import database
-from apiary.host import foreign, imports
-from apiary.host.tables import Conversation, Message
+from apiary.host import exports, foreign, imports
+from apiary.host.tables import Attachment, Conversation, Message
 from tests.host.browsing import Browser, rows
+from tests.host.test_host_attachments import PNG, SEES, kept
 
 EXPORTS = Path(__file__).parent / "exports"
 
@@ -280,3 +282,56 @@ def test_the_token_counts_for_files_too(host):
     with upload(browser, 'name="file"', b"x" * 3_000_000) as done:
         assert done.status_code == 303, "a field is not a file"
     assert rows(host, Conversation) == 0
+
+
+def test_files_come_along(host, chatter, monkeypatch):
+    image, text = kept(chatter, PNG), kept(chatter, b"honey", "notes.txt")
+    talk = chatter.conversation()
+    chatter.ask("look", talk, model=SEES, attachments=[image, text])
+    first = chatter.messages(talk)[0]["id"]
+    chatter.ask("look again", talk, edit=first, attachments=[image])
+    with chatter.get(f"/c/{talk}/export.json") as export:
+        data = export.data
+    shown = json.loads(data)["messages"][0]["attachments"]
+    assert shown[0].items() >= {"name": "bee.png", "type": "image/png", "size": len(PNG)}.items()
+    assert base64.b64decode(shown[0]["content"]) == PNG
+    other = Browser(host)
+    other.token()
+    other.conversation()
+    assert "Skipped" not in bring(other, data)
+    assert rows(host, Attachment) == 4, "the image of two messages is kept once more, not twice"
+    (there,) = [talk for talk in everything(other) if talk["messages"]]
+    names = lambda row: [file["name"] for file in row["attachments"]]  # noqa: E731
+    assert names(there["messages"][0]) == ["bee.png"]
+    assert sorted(map(names, there["other_branches"][::2])) == [["bee.png", "notes.txt"]]
+    with other.get(f"/attachments/{there['messages'][0]['attachments'][0]['id']}") as again:
+        assert (again.status_code, again.data) == (200, PNG)
+    with other.get(f"/attachments/{image}") as stolen:
+        assert stolen.status_code == 404
+    monkeypatch.setattr(exports, "FILES", len(PNG))
+    with chatter.get(f"/c/{talk}/export.json") as export:
+        shown = json.loads(export.data)
+    held = [
+        f for m in shown["messages"] + shown["other_branches"] for f in m.get("attachments", ())
+    ]
+    assert [bool(file.get("content")) for file in held] == [True, False, False]
+
+
+def test_files_that_are_none_are_left_out(host, monkeypatch):
+    browser = Browser(host)
+    browser.token()
+    browser.conversation()
+    files = [
+        {"name": "no.png", "content": base64.b64encode(b"\0\1").decode()},
+        {"name": "bad.png", "content": "%%%"},
+        {"name": "far.png", "type": "image/png", "size": 5},
+        {"name": "../ok.txt", "type": "image/svg+xml", "content": "aG9uZXk="},
+    ]
+    row = {"role": "user", "text": "x", "attachments": files * 4}
+    assert "Skipped: 14 pictures or files." in bring(browser, json.dumps({"messages": [row]}))
+    (talk,) = [talk for talk in everything(browser) if talk["messages"]]
+    (first, *_) = talk["messages"][0]["attachments"]
+    assert (first["name"], first["type"]) == ("ok.txt", "text/plain")
+    monkeypatch.setattr(imports, "_MOST_FILES", 1)
+    again = {"title": "Another", "messages": [row]}
+    assert "Skipped: 15 pictures or files." in bring(browser, json.dumps(again))

@@ -21,12 +21,13 @@ _MOST_TOKENS = 10_000_000
 def draft() -> Draft:
     """A message as it is to be sent."""
     fields = _fields()
+    files = _attachments(fields.get("attachments"))
     return Draft(
-        _text(),
+        _text(may_be_empty=bool(files)),
         id=_word(fields, "id", _NEW_ID),
         edit=_word(fields, "edit", _ID),
         parent=_word(fields, "parent", _ID),
-        attachments=_attachments(fields.get("attachments")),
+        attachments=files,
     )
 
 
@@ -44,13 +45,15 @@ def message_id() -> str | None:
     return _word(_fields(), "message_id", _ID)
 
 
-def _text() -> str:
+def _text(may_be_empty: bool = False) -> str:
     text = _fields().get("text")
     if not isinstance(text, str):
         abort(400, "The message is missing. Send it as text.")
     # Forms send line breaks as two characters.
     text = text.replace("\r\n", "\n")
     if not text.strip():
+        if may_be_empty:
+            return ""
         abort(400, "The message is empty. Write something first.")
     if len(text) > LONGEST_TEXT:
         abort(400, f"The message is longer than {LONGEST_TEXT:,} characters. Make it shorter.")

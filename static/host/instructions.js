@@ -1,5 +1,6 @@
 // The dialog for what the model is told first, and the mark that says that there is something.
 
+import { touch } from "./focus.js";
 import { OFFLINE, post, problem, store } from "./http.js";
 
 /** @param chat () => the talk, for its address; @param say announces a sentence */
@@ -47,6 +48,7 @@ export function instructions(chat, say) {
     trouble.hidden = true;
     dialog.append(form);
     dialog.showModal();
+    if (!touch.matches) (own.hidden ? usual : own).focus();
   });
   dialog.addEventListener("input", keepDraft);
   dialog.addEventListener("change", (event) => {

@@ -293,6 +293,24 @@ def test_an_image_and_a_text_file(chat: Page, site: Site) -> None:
     expect(chat.locator(".asked:visible .file")).to_have_count(2)
 
 
+def test_an_image_needs_no_words(chat: Page, site: Site) -> None:
+    choose(chat, "openai/gpt-4o")
+    attach(chat, ("bee.png", PNG))
+    expect(chat.locator("#files .file")).to_have_count(1)
+    chat.click("#send")
+    quiet(chat)
+    expect(chat.locator("#title")).to_have_text("bee.png")
+    expect(chat.locator(".asked .file img")).to_be_visible()
+    expect(chat.locator(".asked > .text")).to_be_hidden()
+    chat.reload()
+    expect(chat.locator("#conversations a")).to_have_text("bee.png")
+    chat.click('[data-action="edit"]')
+    chat.keyboard.type("What is it?")
+    chat.keyboard.press("Enter")
+    expect(chat.locator(".asked:visible .at")).to_have_text("2 / 2")
+    assert site.sandbox.state.journal.chats()[-1].body["messages"][0]["content"][1]
+
+
 def test_files_that_are_not_taken(chat: Page) -> None:
     attach(chat, ("noise.bin", b"\0\1\2\3"))
     expect(chat.locator("#file-trouble")).to_contain_text("noise.bin: This is no PNG")

@@ -308,6 +308,7 @@ def test_an_image_needs_no_words(chat: Page, site: Site) -> None:
     chat.keyboard.type("What is it?")
     chat.keyboard.press("Enter")
     expect(chat.locator(".asked:visible .at")).to_have_text("2 / 2")
+    quiet(chat)
     assert site.sandbox.state.journal.chats()[-1].body["messages"][0]["content"][1]
 
 

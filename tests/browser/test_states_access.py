@@ -67,7 +67,7 @@ def test_pages_that_one_meets_seldom(view: Page, make_site: MakeSite) -> None:
 
 def test_a_chat_that_went_through_much(view: Page, make_site: MakeSite, paste_key: str) -> None:
     site = make_site()
-    site.sandbox.state.switches.pace = 0.3
+    site.sandbox.state.switches.pace = 4.0
     page = entered(view, site, paste_key)
     unlisted(page, "sandbox/slow")
     say(page, "count")

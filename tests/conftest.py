@@ -1,7 +1,5 @@
 """Fixtures that the whole suite shares: databases, a sandbox behind a socket, a small host."""
 
-import datetime as dt
-import ipaddress
 import os
 import secrets
 import ssl
@@ -10,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask, session
 
 from apiary import Apiary, database
 from apiary.sandbox import PASTE_KEY, Sandbox
 from apiary.sandbox import create_app as create_sandbox
+from tests import certificates
 from tests.cable import Cable
 from tests.raw import Tls
 from tests.servers import serve
@@ -207,34 +203,10 @@ def in_app(app: Flask) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """A server's and a client's context with a certificate for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("llm.example")]
-            ),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path: Path = tmp_path_factory.mktemp("tls") / "both.pem"
-    pem = serialization.Encoding.PEM
-    path.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
+    """A server's and a client's context with a certificate for 127.0.0.1 and llm.example."""
+    certificate, key = certificates.write(
+        tmp_path_factory.mktemp("tls"), "127.0.0.1", "llm.example"
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    client = ssl.create_default_context(cafile=str(path))
-    return server, client
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=str(certificate))

@@ -10,7 +10,7 @@ from apiary.crypto import new_key
 from apiary.models import StoredConnection
 from apiary.sandbox import ACCOUNTS
 from tests.conftest import LiveSandbox
-from tests.views.test_connect import approve, begin, sign_in
+from tests.views.flows import approve, begin, sign_in
 
 RIGHT, WRONG = new_key("k1"), new_key("k1")
 JSON = {"Accept": "application/json"}

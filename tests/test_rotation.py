@@ -18,7 +18,7 @@ from apiary.providers.base import Facts
 from apiary.rotation import Progress
 from apiary.secret import Secret
 from apiary.vault import Vault
-from tests.views.test_connect import approve, begin, sign_in
+from tests.views.flows import approve, begin, sign_in
 
 KEY = "sk-or-v1-" + "c0ffee" * 10
 K1, K2 = new_key("k1"), new_key("k2")

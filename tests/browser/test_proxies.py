@@ -1,7 +1,5 @@
 """Behind a real nginx that ends TLS: odd port, path prefix stripped or not, hostile headers."""
 
-import datetime
-import ipaddress
 import os
 import re
 import shutil
@@ -13,11 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser, expect
 
+from tests import certificates
 from tests.browser.conftest import MakeSite, free_port
 from tests.browser.test_connect import CONNECT, STATUS, answer, gone, press
 
@@ -48,32 +44,6 @@ http {{
 """
 
 
-def certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-
-
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[..., int]]:
     """Starts an nginx that ends TLS in front of a port; returns its own port."""
@@ -82,7 +52,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[..., int]]:
     running: list[subprocess.Popen[bytes]] = []
 
     def start(port: int, upstream: str, prefix: str, strip: bool) -> None:
-        certificate(tmp_path)
+        certificates.write(tmp_path, "localhost", "127.0.0.1")
         config = tmp_path / "nginx.conf"
         config.write_text(
             CONFIG.format(

@@ -15,7 +15,7 @@ from apiary import database
 from apiary.errors import ConfigError
 from apiary.providers.base import Facts
 from apiary.secret import Secret
-from tests.views.test_connect import sign_in
+from tests.views.flows import sign_in
 
 JSON = {"Accept": "application/json"}
 SENTENCE = "The database cannot be used right now. Try again in a moment."

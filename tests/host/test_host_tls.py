@@ -10,7 +10,7 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from apiary.sandbox import PASTE_KEY, Sandbox, create_app
-from tests.browser.test_proxies import certificate
+from tests import certificates
 from tests.host.browsing import Browser
 
 
@@ -22,7 +22,7 @@ class Quiet(WSGIRequestHandler):
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[tuple[str, Sandbox, ssl.SSLContext]]:
     """The sandbox behind TLS, and what trusts it."""
-    certificate(tmp_path)
+    certificates.write(tmp_path, "localhost", "127.0.0.1")
     pair = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
     app = create_app(pace=0.1)
     server = make_server("127.0.0.1", 0, app, True, request_handler=Quiet, ssl_context=pair)

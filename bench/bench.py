@@ -25,6 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import browser  # noqa: E402
 import pages  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
@@ -57,6 +58,8 @@ def main() -> int:
         world.build(folder)
         results = measure(folder, chosen)
         told = report.tables(results)
+        if chosen.browser:
+            told += "\n\n" + browser.table(browser.measure(folder, grown=chosen.full))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         print(_tail(folder / "log"), file=sys.stderr)

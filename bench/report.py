@@ -31,7 +31,7 @@ def _goals(results: Results) -> str:
         for goal, value, good in goals.judged(results)
         if (met := "met" if good else f"**missed, {_times(value, goal.limit)}**")
     ]
-    return _table(["goal", "at most", "measured", ""], rows)
+    return table(["goal", "at most", "measured", ""], rows)
 
 
 def _times(value: float, limit: float) -> str:
@@ -62,7 +62,7 @@ def _streams(results: Results) -> str:
                     number(results.median(server, scenario, "speed"), 0),
                 ]
             )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _order(scenario: str) -> tuple[int, str]:
@@ -86,15 +86,15 @@ def _servers(results: Results) -> str:
         cells = [number(kept.get(name), 2 if name.endswith(" s") else 0) for name in names]
         answer = results.cpu_of_answer(server)
         rows.append([server, number(held, 0), number(answer, 1), *cells])
-    return _table(["server", *most, *names], rows)
+    return table(["server", *most, *names], rows)
 
 
 def _pages(results: Results) -> str:
     rows = [[name, number(value, 1)] for name, value in results.pages.items()]
-    return _table(["page", "median, ms"], rows)
+    return table(["page", "median, ms"], rows)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]

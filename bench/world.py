@@ -106,9 +106,13 @@ def _answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def upstream(folder: Path) -> "contextlib.AbstractContextManager[Server]":
+def upstream(
+    folder: Path, words: Path | None = None
+) -> "contextlib.AbstractContextManager[Server]":
+    """The provider. ``words``: see the head of mockup.c."""
     port = free_port()
-    return serve([str(folder / "mockup"), "-p", str(port)], port, "/stats", folder / "log")
+    command = [str(folder / "mockup"), "-p", str(port), *(["-t", str(words)] if words else [])]
+    return serve(command, port, "/stats", folder / "log")
 
 
 def nginx(folder: Path, mock: int) -> "contextlib.AbstractContextManager[Server]":
@@ -188,6 +192,29 @@ def populate(instance: Path, openrouter: str, people: int, messages: int) -> lis
             if number == 0 and messages:
                 _write(owner, messages)
     return lines
+
+
+def conversation(instance: Path, texts: list[str]) -> str:
+    """Questions and answers in turn, of the only account there is; the conversation's id."""
+    from apiary import database
+    from apiary.host import create_app
+    from apiary.host.tables import Account, Conversation, Message, new_id
+
+    app = create_app({"APIARY_INSTANCE_PATH": str(instance)})
+    with app.app_context(), database.connection_context(), database.atomic():
+        kept = Conversation.create(owner=Account.get().id, title="Bees")
+        before = None
+        for position, text in enumerate(texts):
+            before = Message.create(
+                id=new_id(),
+                conversation=kept.id,
+                position=position,
+                parent=before and before.id,
+                role=("user", "assistant")[position % 2],
+                state=("sent", "complete")[position % 2],
+                text=text,
+            )
+        return str(kept.id)
 
 
 def _write(owner: str, count: int) -> None:

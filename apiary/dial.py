@@ -17,6 +17,8 @@ import httpx
 
 from .addresses import Policy, Resolver
 
+_MOST = 16 * 1024
+
 Dial = Callable[..., httpcore.NetworkStream]
 #: An address and a port to a connection, as the system makes it.
 tcp: Dial = httpcore.SyncBackend().connect_tcp
@@ -93,7 +95,9 @@ class Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self.fresh = False
-        data = self.take() or self._inner.read(max_bytes, _remaining(timeout, httpcore.ReadTimeout))
+        # The room for what comes is taken before it comes, for each answer that is waited for.
+        limit = min(max_bytes, _MOST)
+        data = self.take() or self._inner.read(limit, _remaining(timeout, httpcore.ReadTimeout))
         if self._head is None:
             return data
         # A read may give less than there is: it ends where the head does, so that the body

@@ -29,6 +29,8 @@ FLAGS = ROOT / "flags.env"
 _START_SECONDS = 60
 _END_SECONDS = 12
 _PR_SET_PDEATHSIG = 1
+#: glibc's malloc keeps a heap for each of many threads; a burst of questions leaves holes in all.
+_MEMORY = {"MALLOC_ARENA_MAX": "2"}
 _HOST = "apiary.host.gunicorn.Worker"
 _REQUEST = " INFO apiary.requests "
 
@@ -59,7 +61,7 @@ def run() -> NoReturn:
     """The app for real: the settings of the environment and of flags.env."""
     port = _port("PORT", 3000)
     own = f"http://localhost:{port}"
-    environ = dict(os.environ)
+    environ = _MEMORY | os.environ
     public = environ.get("APIARY_PUBLIC_URL") or _flags().get("APIARY_PUBLIC_URL")
     if not public:
         environ["APIARY_PUBLIC_URL"] = own
@@ -81,7 +83,7 @@ def demo() -> None:
     sandbox_binds = _free("SANDBOX_PORT", sandbox_port, ["127.0.0.1"])
     sandbox_url = f"http://127.0.0.1:{sandbox_port}"
     # An empty variable stands for the default, so nothing of a real flags.env reaches the demo.
-    environ = dict.fromkeys(_flags(), "") | os.environ
+    environ = dict.fromkeys(_flags(), "") | _MEMORY | os.environ
     environ |= {
         "OPENROUTER_OAUTH": os.environ.get("OPENROUTER_OAUTH") or "1",
         "APIARY_PUBLIC_URL": f"http://localhost:{port}",
@@ -220,7 +222,7 @@ def _server(app: str, binds: Sequence[str], worker: str = "gthread", workers: in
         *command,
         f"--worker-class={worker}",
         f"--workers={workers}",
-        "--threads=200",
+        "--threads=64",
         "--worker-connections=6000",
         "--keep-alive=75",
         # Ten seconds for running answers, three to save those that are broken off then.

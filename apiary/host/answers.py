@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from typing import Any, Protocol
@@ -41,6 +42,45 @@ def encode(number: int, kind: str, data: dict[str, Any]) -> bytes:
     return f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode()
 
 
+class _Text:
+    """Text that grows in small pieces; a piece by itself takes ten times its letters."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def append(self, piece: str) -> None:
+        self._pieces.append(piece)
+        if len(self._pieces) >= 256:
+            self.whole()
+
+    def whole(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+
+class _Events:
+    """Events one behind the other, and where each ends."""
+
+    def __init__(self) -> None:
+        self._wire = bytearray()
+        self._ends = array("I")
+
+    @property
+    def count(self) -> int:
+        return len(self._ends)
+
+    def append(self, event: bytes) -> None:
+        self._wire += event
+        self._ends.append(len(self._wire))
+
+    def behind(self, number: int) -> bytes:
+        """Those with a greater number."""
+        if number >= len(self._ends):
+            return b""
+        return bytes(memoryview(self._wire)[self._ends[number - 1] if number > 0 else 0 :])
+
+
 class Answer:
     """The events of one answer, written by one thread and read by many.
 
@@ -64,24 +104,24 @@ class Answer:
         self.given = 0
         #: When the keeper saved it last, by the monotonic clock.
         self.signed = self.began
-        self._texts: dict[str, list[str]] = {"delta": [], "reasoning": []}
+        self._texts = {"delta": _Text(), "reasoning": _Text()}
         self._claimed = False
         self._readers: list[object] = []
         #: Told of every new event, beside the readers that wait here.
         self.wake: Callable[[Answer], None] | None = None
-        self._events: list[bytes] = []
+        self._events = _Events()
         self._changed = threading.Condition()
         self._upstream: Closable | None = None
 
     @property
     def text(self) -> str:
         with self._changed:
-            return "".join(self._texts["delta"])
+            return self._texts["delta"].whole()
 
     @property
     def reasoning(self) -> str:
         with self._changed:
-            return "".join(self._texts["reasoning"])
+            return self._texts["reasoning"].whole()
 
     def send(self, kind: str, data: dict[str, Any]) -> bool:
         """Append an event. False once somebody has claimed the end: then nothing happens."""
@@ -120,7 +160,7 @@ class Answer:
             self._append(kind, data)
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
-        self._events.append(encode(len(self._events) + 1, kind, data))
+        self._events.append(encode(self._events.count + 1, kind, data))
         self._tell()
 
     def _tell(self) -> None:
@@ -154,14 +194,13 @@ class Answer:
         at = max(0, after)
         while True:
             with self._changed:
-                if len(self._events) <= at and self.ended is None and me in self._readers:
+                if self._events.count <= at and self.ended is None and me in self._readers:
                     self._changed.wait(HEARTBEAT)
                 if me not in self._readers:
                     return
-                batch = self._events[at:]
+                batch, at = self._events.behind(at), max(at, self._events.count)
                 over = self.ended is not None
-            at += len(batch)
-            yield b"".join(batch) or b": still here\n\n"
+            yield batch or b": still here\n\n"
             if over:
                 return
 
@@ -179,14 +218,12 @@ class Answer:
         with self._changed:
             if me not in self._readers:
                 return None
-            batch = self._events[after:]
-            return b"".join(batch), after + len(batch), self.ended is not None
+            return self._events.behind(after), max(after, self._events.count), self._over
 
     def since(self, after: int) -> tuple[bytes, int, bool]:
         """As :meth:`news`, for who is no reader."""
         with self._changed:
-            batch = self._events[after:]
-            return b"".join(batch), after + len(batch), self.ended is not None
+            return self._events.behind(after), max(after, self._events.count), self._over
 
     def send_away(self) -> None:
         """End all readers; the answer goes on. Who may still read will come back."""
@@ -198,7 +235,11 @@ class Answer:
     def count(self) -> int:
         """How many events there are so far."""
         with self._changed:
-            return len(self._events)
+            return self._events.count
+
+    @property
+    def _over(self) -> bool:
+        return self.ended is not None
 
     def wait(self, seconds: float) -> bool:
         """Wait until the answer has ended; False when it did not in that time."""

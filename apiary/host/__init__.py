@@ -16,6 +16,7 @@ from .answers import Answers
 from .broadcast import Broadcast
 from .keeper import Keeper
 from .metrics import Metrics
+from .readers import Readers
 from .settings import HOST_VARIABLES, HostSettings
 from .shared import Shared
 from .state import Host
@@ -80,6 +81,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         settings,
         apiary,
         answers,
+        Readers(answers),
         limits.limiter(counted, broadcast.shared.for_limits() if broadcast else None),
         Keeper(answers, broadcast),
         Metrics(),

@@ -12,6 +12,7 @@ from apiary import database
 
 from . import conversations, elsewhere, writer
 from .answers import HEARTBEAT, Answer, Answers
+from .readers import Seat
 from .shared import DEAD, Away, Published, Shared, behind
 from .tables import Conversation, Message
 
@@ -122,11 +123,11 @@ class Broadcast:
         running = rows[-1].state == "streaming"
         return last if (running or seen) and self.shared.has(last) else None
 
-    def follow(self, app: Flask, message_id: str, after: int) -> Iterator[bytes]:
+    def follow(self, app: Flask, message_id: str, after: int, seat: Seat) -> Iterator[bytes]:
         """The events behind number ``after`` of an answer that another process writes."""
         yield b": open\n\n"
         position, spoke = f"{after}-0", time.monotonic()
-        while True:
+        while not seat.gone:
             try:
                 found = self.shared.read(message_id, position, 1000)
             except Away:

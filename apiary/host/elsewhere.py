@@ -9,6 +9,7 @@ from apiary import database
 
 from . import conversations
 from .answers import HEARTBEAT, encode
+from .readers import Seat
 from .tables import Message
 
 #: Numbers of these events begin here. The writing process counts its own from 1, and a reader
@@ -17,7 +18,7 @@ FIRST = 1_000_000_000
 _LOOK_EVERY = 0.5
 
 
-def follow(app: Flask, message_id: str) -> Iterator[bytes]:
+def follow(app: Flask, message_id: str, seat: Seat) -> Iterator[bytes]:
     """The events of a running answer from its beginning, as its row grows.
 
     No connection is held between two looks.
@@ -25,7 +26,7 @@ def follow(app: Flask, message_id: str) -> Iterator[bytes]:
     yield b": open\n\n"
     number, text, reasoning = FIRST, "", ""
     spoke = time.monotonic()
-    while True:
+    while not seat.gone:
         with app.app_context(), database.connection_context():
             row = Message.get_or_none(Message.id == message_id)
             running = row is not None and conversations.is_running(row)

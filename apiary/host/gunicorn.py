@@ -29,6 +29,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         self._app: Any = self.wsgi  # type: ignore[has-type]
         self.wsgi = self._respond
+        if host := _host(self._app):
+            # The others are for everything else, health checks first.
+            host.readers.most_threads = max(1, self.cfg.threads // 2)
 
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True
@@ -118,6 +121,9 @@ class _Body:
 
 
 def _break_off(app: Any) -> None:
-    host = getattr(app, "extensions", {}).get("apiary.host")
-    if host is not None:
+    if host := _host(app):
         host.keeper.leave()
+
+
+def _host(app: Any) -> Any:
+    return getattr(app, "extensions", {}).get("apiary.host")

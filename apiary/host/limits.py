@@ -145,6 +145,10 @@ COSTLY: dict[str, tuple[Rule, ...]] = {
     "chat.ask": _MESSAGE,
     "chat.retry": _MESSAGE,
     "chat.go_on": _MESSAGE,
+    "chat.stream": (
+        Rule("follow", 120, 60, _person, reads=True),
+        Rule("follow-address", 1200, 60, _address, reads=True),
+    ),
     # A file is read as a whole: it keeps one person from doing nothing else to the server.
     "imports.take_in": (*_each("import", 10, 30), Rule("import-hour", 20, 3600, _person)),
     "attachments.upload": _each("file", 30, 120),

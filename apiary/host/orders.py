@@ -18,6 +18,7 @@ from .tables import Conversation, Message, new_id
 _STATUS = {
     "busy": 409,
     "too_many_answers": 429,
+    "too_many_readers": 429,
     "server_busy": 503,
     "not_connected": 409,
     "key_rejected": 409,

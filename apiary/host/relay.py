@@ -331,6 +331,11 @@ def available() -> bool:
     return hasattr(select, "epoll") and hasattr(os, "eventfd")
 
 
+def hands_over(environ: Mapping[str, Any]) -> bool:
+    """Whether a reader of this request is served without a thread."""
+    return HANDS_OVER in environ and _socket(environ) is not None
+
+
 def _socket(environ: Mapping[str, Any]) -> socket.socket | None:
     """The reader's socket, where the relay may write to it."""
     sock = environ.get("gunicorn.socket")

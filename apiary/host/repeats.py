@@ -6,6 +6,7 @@ from apiary import database
 
 from . import branches, conversations, elsewhere, orders, turns
 from .orders import Wish
+from .readers import Seat
 from .state import here
 from .tables import Conversation, Message, clean
 from .turns import Draft
@@ -31,7 +32,7 @@ def find(conversation: Conversation, draft: Draft) -> Message | None:
 
 
 def follow(
-    owner: str, conversation: Conversation, question: Message, wish: Wish
+    owner: str, conversation: Conversation, question: Message, wish: Wish, seat: Seat
 ) -> Iterator[bytes]:
     """The events of its answer, from the beginning; it is asked now if it was not yet."""
     rows = conversations.all_messages(conversation)
@@ -41,4 +42,4 @@ def follow(
     answer = here().answers.find(conversation.id)
     if answer is not None and answer.message_id == written[-1].id:
         return answer.follow()
-    return elsewhere.follow(orders.this_app(), written[-1].id)
+    return elsewhere.follow(orders.this_app(), written[-1].id, seat)

@@ -9,6 +9,7 @@ from flask_limiter import Limiter
 from apiary import Apiary
 
 from .answers import Answers
+from .readers import Readers
 from .settings import HostSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Host:
     settings: HostSettings
     apiary: Apiary
     answers: Answers
+    readers: Readers
     limits: Limiter
     keeper: "Keeper"
     metrics: "Metrics"

@@ -32,7 +32,7 @@ export async function consume(response, url, handle, signal) {
     if (ended) return "ended";
     if (signal?.aborted) return "aborted";
     handle("lost", {});
-    response = await again(url, last, signal);
+    response = await followAgain(url, last, signal);
     if (typeof response === "string") return response;
     handle("found", {});
   }
@@ -48,7 +48,8 @@ export async function follow(url, last, signal) {
   return "gone"; // 204: nothing runs; 4xx: not ours any more
 }
 
-async function again(url, last, signal) {
+/** The same, tried until it works; "lost" when it does not for a minute. */
+export async function followAgain(url, last, signal) {
   for (let n = 0; n < TRIES; n++) {
     await pause(Math.min(LONGEST_WAIT, 300 * 2 ** n), signal);
     if (signal?.aborted) return "aborted";

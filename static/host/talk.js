@@ -5,7 +5,7 @@ import { identify, versionsOf } from "./branches.js";
 import { hideError, showError } from "./errors.js";
 import { isIn, land } from "./focus.js";
 import { OFFLINE, post, problem, store } from "./http.js";
-import { consume, follow } from "./stream.js";
+import { consume, follow, followAgain } from "./stream.js";
 
 const GONE = { message: "This conversation was deleted.", action: "new_chat" };
 const KEPT = " Your message is in the box below.";
@@ -263,7 +263,8 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     const el = last?.matches(".answer") ? last : turns.appendChild(newTurn("answer"));
     busy();
     const answer = new Answer(el, can, choice());
-    const response = await follow(`${base}/stream`, "", running.signal).catch(() => "lost");
+    const place = [`${base}/stream`, "", running.signal];
+    const response = await follow(...place).catch(() => followAgain(...place));
     if (typeof response !== "string") return read(answer, response);
     // It ended between the page and this question; once is enough to look again.
     const key = `looked:${base}`;

@@ -204,6 +204,32 @@ def test_drafts_survive_and_trying_again_asks_once(chat: Page, site: Site) -> No
     expect(chat.locator("#text")).to_have_value("")
 
 
+def test_a_busy_server_is_asked_again(chat: Page, site: Site) -> None:
+    """Too many readers, or too often: the page goes on asking, and reads the answer then."""
+    site.sandbox.state.switches.pace = 0.1
+    choose(chat, "sandbox/slow")
+    say(chat, "count")
+    expect(chat.locator(".prose")).to_contain_text("Counting")
+    turned_away = []
+
+    def busy(route) -> None:  # type: ignore[no-untyped-def]
+        if len(turned_away) < 2:
+            turned_away.append(route.request.url)
+            status = (429, 503)[len(turned_away) - 1]
+            return route.fulfill(
+                status=status, headers={"Retry-After": "1"}, json={"code": "x", "message": "Busy."}
+            )
+        return route.continue_()
+
+    chat.route("**/stream", busy)
+    chat.reload()
+    expect(chat.locator(".answer[aria-busy]")).to_have_count(1)
+    quiet(chat)
+    assert len(turned_away) == 2
+    expect(chat.locator(".prose")).to_contain_text("40")
+    expect(chat.locator(".trouble:visible")).to_have_count(0)
+
+
 def test_a_reload_before_the_question_is_sent(chat: Page) -> None:
     chat.route("**/messages", lambda route: route.abort())
     say(chat, "do not lose me")

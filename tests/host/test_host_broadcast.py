@@ -5,6 +5,7 @@ import time
 
 from apiary.host.answers import Answers
 from apiary.host.broadcast import Broadcast
+from apiary.host.readers import Seat
 
 
 class Silent:
@@ -19,7 +20,7 @@ class Silent:
 
 
 def test_who_follows_what_was_deleted_comes_to_an_end(host):
-    events = Broadcast(Silent(), Answers()).follow(host, "nowhere", 0)
+    events = Broadcast(Silent(), Answers()).follow(host, "nowhere", 0, Seat("ann", 0, None))
     reading = threading.Thread(target=list, args=(events,), daemon=True)
     reading.start()
     reading.join(10)

@@ -1,10 +1,12 @@
 """People for the tests with servers of their own."""
 
 import os
+import secrets
+from contextlib import ExitStack
 
 import pytest
 
-from tests.scale.running import Person
+from tests.scale.running import Person, app, upgrade
 
 
 def pytest_collection_modifyitems(config, items):
@@ -29,3 +31,24 @@ def person(paste_key):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def site(request, tmp_path, sandbox, new_postgres, redis_url):
+    """Starts processes of one site. Its keys in Redis are named after its secret.
+
+    Without Redis where the fixture's parameter is false.
+    """
+    settings = {
+        "APIARY_DATABASE_URL": new_postgres(),
+        "APIARY_REDIS_URL": redis_url if getattr(request, "param", True) else "",
+        "APIARY_SECRET_KEY": secrets.token_hex(20),
+    }
+    upgrade(tmp_path, sandbox.url, **settings)
+    with ExitStack() as stack:
+
+        def start(**more):
+            return stack.enter_context(app(tmp_path, sandbox.url, **settings | more))
+
+        start.settings = settings
+        yield start

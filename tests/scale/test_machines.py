@@ -2,32 +2,10 @@
 
 import itertools
 import os
-import secrets
 import signal
 import time
-from contextlib import ExitStack
 
-import pytest
-
-from tests.scale.running import app, text_of, upgrade, workers
-
-
-@pytest.fixture
-def site(tmp_path, sandbox, new_postgres, redis_url):
-    """Starts processes of one site. Its keys in Redis are named after its secret."""
-    settings = {
-        "APIARY_DATABASE_URL": new_postgres(),
-        "APIARY_REDIS_URL": redis_url,
-        "APIARY_SECRET_KEY": secrets.token_hex(20),
-    }
-    upgrade(tmp_path, sandbox.url, **settings)
-    with ExitStack() as stack:
-
-        def start(**more: str):
-            return stack.enter_context(app(tmp_path, sandbox.url, **settings | more))
-
-        start.settings = settings
-        yield start
+from tests.scale.running import text_of, workers
 
 
 def wait_for(what, seconds=15.0):

@@ -94,7 +94,7 @@ def password() -> AnyResponse | str:
         renewed = accounts.change_password(found, form.new_password.data or "")
     except accounts.Refused as refused:
         return _account(found, form, refused.message, 400)
-    _send_readers_away(renewed)
+    here().readers.send_away(renewed.id)
     response = _enter(renewed, "account")
     activity.note(found.id, "password")
     flash("Your password is changed. All other sessions are signed out.", "notice")
@@ -108,7 +108,7 @@ def sign_out_everywhere() -> AnyResponse:
         return found
     accounts.end_sessions(found)
     activity.note(found.id, "sign-out-everywhere")
-    _send_readers_away(found)
+    here().readers.send_away(found.id)
     return _gone("You are signed out everywhere.")
 
 
@@ -196,12 +196,6 @@ def _gone(message: str) -> AnyResponse:
     # What the browser kept of the pages must not come back with its Back button.
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
-
-
-def _send_readers_away(found: Person) -> None:
-    """End the open streams of sessions that are over; a good one comes back by itself."""
-    for answer in here().answers.all_running(found.id):
-        answer.send_away()
 
 
 def _has_conversations(found: Person | None) -> bool:

@@ -27,12 +27,14 @@ from .. import (
     instructions,
     orders,
     payers,
+    relay,
     repeats,
     shelf,
     turns,
 )
-from ..answers import Answer
+from ..answers import Answer, Full
 from ..problems import wants_json
+from ..readers import Seat
 from ..state import here
 from ..tables import Conversation
 from ..visitors import owner, person, unauthorized
@@ -43,6 +45,8 @@ blueprint = Blueprint("chat", __name__)
 listing.register(blueprint)
 #: Without scripts a page waits this long, in seconds, for the whole answer.
 _PATIENCE = 120.0
+#: Seconds after which a seat may be free again.
+_SOON = 5
 
 
 @blueprint.before_request
@@ -84,7 +88,7 @@ def ask(id: str) -> AnyResponse:
         return _answer(conversation, lambda: turns.ask(owner(), conversation, question, wanted))
     if _by_form():
         return redirect(url_for("chat.show", id=conversation.id), 303)
-    return _events(repeats.follow(owner(), conversation, known, wanted))
+    return _events(lambda seat: repeats.follow(owner(), conversation, known, wanted, seat))
 
 
 @blueprint.post("/c/<id>/retry")
@@ -126,12 +130,13 @@ def stream(id: str) -> AnyResponse:
     if answer is not None and (
         seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen)
     ):
-        return _events(_follow(answer, seen))
+        return _events(lambda _: _follow(answer, seen))
     broadcast = here().broadcast
     if broadcast is not None and (found := broadcast.find(conversation, seen)):
-        return _events(broadcast.follow(orders.this_app(), found, seen))
+        app = orders.this_app()
+        return _events(lambda seat: broadcast.follow(app, found, seen, seat), found)
     if seen == 0 and (row := conversations.running(conversation)):
-        return _events(elsewhere.follow(orders.this_app(), row.id))
+        return _events(lambda seat: elsewhere.follow(orders.this_app(), row.id, seat), row.id)
     # A page that has seen a part already reads the rest from the database.
     return Response(status=204)
 
@@ -178,7 +183,7 @@ def export_json(id: str) -> Response:
 def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyResponse:
     """Begin an answer: as a stream for the page's script, to its end for a plain form."""
     if not _by_form():
-        return _events(_follow(begin()))
+        return _events(lambda _: _follow(begin()))
     try:
         answer = begin()
     except orders.Refusal as refusal:
@@ -194,10 +199,25 @@ def _follow(answer: Answer, after: int = 0) -> Iterator[bytes]:
     return here().answers.relay.follow(answer, after, request.environ)
 
 
-def _events(events: Iterator[bytes]) -> Response:
+def _events(begin: Callable[[Seat], Iterator[bytes]], message_id: str | None = None) -> Response:
+    """A stream for which there is a seat; it is taken before anything begins."""
+    readers, found = here().readers, person()
+    if found is None:
+        abort(401)
+    try:
+        alone = message_id is None and relay.hands_over(request.environ)
+        seat = readers.enter(orders.this_app(), found, message_id, thread=not alone)
+    except Full as full:
+        raise orders.Refusal(full.code, full.message, "wait", _SOON) from None
+    try:
+        events = begin(seat)
+    except BaseException:
+        readers.leave(seat)
+        raise
     # Plain values only: no connection to the database is held while the answer is read.
     database.close()
     response = Response(events, mimetype="text/event-stream")
+    response.call_on_close(lambda: readers.leave(seat))
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response

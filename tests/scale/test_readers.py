@@ -1,0 +1,184 @@
+"""Readers of answers: so many and no more, and none whose session is over."""
+
+import itertools
+import re
+import socket
+import threading
+import time
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from apiary.host.answers import MOST_READERS
+
+
+def member(person, base, name):
+    """Somebody who has signed up and may write; the token changes with the session."""
+    made = person(base)
+    fields = {"name": name, "password": "correct horse"}
+    assert made.post(f"{base}/sign-up", data=fields).status_code == 303
+    renew(made, base)
+    return made
+
+
+def renew(made, base):
+    page = made.http.get(f"{base}/sign-in").text
+    found = re.search(r'name="csrf-token" content="([^"]+)"', page)
+    made.headers["X-CSRFToken"] = found[1]
+
+
+class Reading(threading.Thread):
+    """Reads to the end; says when that came, and what was read."""
+
+    def __init__(self, events):
+        super().__init__(daemon=True)
+        self.events = events
+        self.read = []
+        self.ended = 0.0
+        self.start()
+
+    def run(self):
+        try:
+            for event in self.events:
+                self.read.append(event)
+        except httpx.HTTPError:
+            pass
+        self.ended = time.monotonic()
+
+
+def test_a_server_full_of_readers(site, sandbox, person):
+    """Who comes too late is told when to come again, and everything else is still answered."""
+    sandbox.state.switches.pace = 0.5
+    (_, one), (_, two) = site(), site(threads=8)
+    with ExitStack() as stack:
+        ann, bob = person(one), person(one)
+        next(stack.enter_context(ann.ask(one)))
+        next(stack.enter_context(bob.ask(one)))
+        for _ in range(3):
+            assert stack.enter_context(ann.follow(two))[0] == 200
+        first = stack.enter_context(ExitStack())
+        assert first.enter_context(bob.follow(two))[0] == 200
+        # Four of eight threads read.
+        late = bob.http.get(f"{two}{bob.talk}/stream", headers=bob.headers)
+        assert late.status_code == 503
+        assert late.json()["code"] == "server_busy" and late.json()["message"].endswith(".")
+        assert int(late.headers["Retry-After"]) > 0
+        # HTTP/1.0 knows no chunks: such a reader holds a thread also where the answer is written.
+        eve = person(two)
+        with eve.ask(two) as begun:
+            next(begun)
+            head = old(two, f"{eve.talk}/stream", eve.http.cookies)
+            assert head.startswith("HTTP/1.") and " 503 " in head.split("\r\n")[0]
+            # Who needs no thread is served.
+            with eve.follow(two) as (status, _):
+                assert status == 200
+        began = time.monotonic()
+        assert httpx.get(f"{two}/healthz").status_code == 200
+        assert bob.http.get(f"{two}/").status_code == 200
+        assert time.monotonic() - began < 5
+        # One goes; the server hears of it with the next word that it sends.
+        first.close()
+        end = time.monotonic() + 15
+        while True:
+            with bob.follow(two) as (status, _):
+                if status == 200:
+                    break
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
+def old(base, path, cookies):
+    """The head of an answer to HTTP/1.0."""
+    place = httpx.URL(base)
+    jar = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    with socket.create_connection((place.host, place.port), timeout=10) as wire:
+        asked = f"GET {path} HTTP/1.0\r\nHost: {place.netloc.decode()}\r\nCookie: {jar}\r\n\r\n"
+        wire.sendall(asked.encode())
+        return wire.recv(4096).decode()
+
+
+@pytest.mark.parametrize("site", [False, True], ids=["alone", "redis"], indirect=True)
+def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
+    sandbox.state.switches.pace = 0.5
+    (_, one), (_, two) = site(), site()
+    ann = person(one)
+    with ann.ask(one) as begun, ExitStack() as stack:
+        next(begun)
+        readers = []
+        for _ in range(MOST_READERS + 2):
+            status, events = stack.enter_context(ann.follow(two))
+            assert status == 200
+            readers.append(Reading(events))
+        end = time.monotonic() + 10
+        while not all(reader.ended for reader in readers[:2]):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert not any(reader.ended for reader in readers[2:])
+        assert ann.post(f"{one}{ann.talk}/stop").status_code in (204, 303)
+        for reader in readers[2:]:
+            reader.join(15)
+            assert reader.read[-1][1] == "done"
+
+
+def test_one_owner_has_so_many_seats(site, sandbox, person, monkeypatch):
+    """Three answers with four readers each, here and elsewhere, and no more."""
+    sandbox.state.switches.pace = 0.5
+    sites = [site()[1] for _ in range(3)]
+    ann = person(sites[0])
+    talks = []
+    with ExitStack() as stack:
+        # Three answers in each of the first two processes.
+        for base in sites[:2]:
+            for _ in range(3):
+                ann.talk = f"/c/{ann.post(f'{base}/c', json={}).json()['id']}"
+                talks.append(ann.talk)
+                next(stack.enter_context(ann.ask(base)))
+        base = sites[2]
+        for talk in talks:
+            ann.talk = talk
+            for _ in range(MOST_READERS):
+                status, _ = stack.enter_context(ann.follow(base))
+                assert status == 200
+        answer = ann.http.get(f"{base}{ann.talk}/stream", headers=ann.headers)
+        assert answer.status_code == 429 and answer.json()["code"] == "too_many_readers"
+        assert int(answer.headers["Retry-After"]) > 0
+        assert answer.json()["message"].endswith(".")
+
+
+@pytest.mark.parametrize("site", [False, True], ids=["alone", "redis"], indirect=True)
+@pytest.mark.parametrize("how", ["everywhere", "password"])
+def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how):
+    """Both the stream of who asked, in the process that writes, and one in another process."""
+    sandbox.state.switches.pace = 0.5
+    (_, one), (_, two), (_, three) = site(), site(), site()
+    ada = member(person, one, "Ada")
+    ada.talk = f"/c/{ada.post(f'{one}/c', json={}).json()['id']}"
+    thief = person(one)
+    thief.http.cookies = httpx.Cookies(ada.http.cookies)
+    thief.headers, thief.talk = dict(ada.headers), ada.talk
+    with thief.ask(one) as asked, thief.follow(two) as (_, followed):
+        next(asked), next(followed)
+        readers = [Reading(asked), Reading(followed)]
+        began = time.monotonic()
+        if how == "everywhere":
+            done = ada.post(f"{three}/account/sign-out-everywhere")
+        else:
+            fields = {"password": "correct horse", "new_password": "battery staple"}
+            done = ada.post(f"{three}/account/password", data=fields)
+        assert done.status_code == 303
+        for reader in readers:
+            reader.join(15)
+            assert reader.ended and reader.ended - began < 8
+            assert not [kind for _, kind, _ in reader.read if kind in ("done", "error")]
+        assert thief.http.get(f"{two}{ada.talk}/stream").status_code in (303, 401, 404)
+    if how == "everywhere":
+        renew(ada, two)
+        fields = {"name": "Ada", "password": "correct horse"}
+        assert ada.post(f"{two}/sign-in", data=fields).status_code == 303
+    renew(ada, two)
+    # The answer goes on, and its owner reads it to the end.
+    sandbox.state.switches.pace = 0.01
+    with ada.follow(two) as (status, events):
+        assert status == 200
+        assert list(itertools.islice(events, 1))

@@ -107,19 +107,19 @@ class Client:
         slot = (None if provider.one_list else owner, name)
         with self._lock:
             kept, next_try = self._lists.get(slot, (Catalogue([], 0), 0.0))
-            now = time.time()
+            now = time.monotonic()
             if now < next_try:
                 return kept
             # Others are served the old list while this one asks.
             self._lists[slot] = (kept, now + _RETRY)
         try:
             fresh = Catalogue(provider.models(key), time.time())
-            next_try = fresh.fetched_at + _FRESH
+            next_try = time.monotonic() + _FRESH
         except ApiaryError as error:
             if isinstance(error, KeyRejected):
                 self._reject(owner, name, version)
             fresh = Catalogue(kept.models, kept.fetched_at, error.message)
-            next_try = time.time() + (_RETRY if kept.models else 2.0)
+            next_try = time.monotonic() + (_RETRY if kept.models else 2.0)
         with self._lock:
             self._lists[slot] = (fresh, next_try)
             self._lists.move_to_end(slot)

@@ -42,6 +42,12 @@ for need; do
         apt nginx-light
         have nginx && continue
         ;;
+    cc)
+        have cc && continue
+        echo "Installing a C compiler for the tests that set a clock (a minute or two) ..."
+        apt gcc libc6-dev
+        have cc && continue
+        ;;
     ip)
         have ip && continue
         echo "Installing iproute2 for the tests with several machines ..."

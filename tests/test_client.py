@@ -146,7 +146,7 @@ def test_the_list_is_kept_when_a_refresh_fails(connected_app: Flask, sandbox: Li
         assert len(sandbox.state.journal.entries("/api/v1/models")) == asked
         sandbox.state.switches.models_status = 500
         for slot, (kept, _) in list(lists.items()):
-            lists[slot] = (kept, time.time() - 1)
+            lists[slot] = (kept, time.monotonic() - 1)
         second = apiary.catalogue("o", "openrouter")
         assert second.models == first.models and second.fetched_at == first.fetched_at
         assert second.stale and second.problem

@@ -301,6 +301,12 @@ class Answers:
         found = self.find(conversation_id)
         return found if found and found.ended is None else None
 
+    def writes(self, conversation_id: str, message_id: str) -> bool:
+        """Whether this process is writing that answer, whatever the clock says."""
+        with self._lock:
+            found = self._by_conversation.get(conversation_id)
+        return found is not None and found.ended is None and found.message_id == message_id
+
     def all_running(self, owner: str | None = None) -> list[Answer]:
         with self._lock:
             return [

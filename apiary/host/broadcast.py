@@ -112,7 +112,7 @@ class Broadcast:
 
     def dead(self, row: Message) -> bool:
         """Whether the process that wrote this answer is surely gone."""
-        return row.saved < time.time() - DEAD and self.shared.claimed(row.id) is False
+        return abs(time.time() - row.saved) > DEAD and self.shared.claimed(row.id) is False
 
     def find(self, conversation: Conversation, seen: int) -> str | None:
         """The id of the answer there that goes on behind what somebody has seen of it."""

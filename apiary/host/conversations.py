@@ -8,6 +8,7 @@ from typing import Any
 from apiary import database
 
 from . import branches
+from .shared import DEAD
 from .state import here
 from .tables import Attachment, Conversation, Message, Spent, clean
 
@@ -122,10 +123,17 @@ def is_waiting(rows: Sequence[Message]) -> bool:
 
 def is_running(row: Message) -> bool:
     """Whether some process is writing this answer."""
-    if row.state != "streaming" or row.saved < time.time() - LEASE:
+    if row.state != "streaming":
         return False
+    if here().answers.writes(row.conversation_id, row.id):  # type: ignore[attr-defined]
+        return True
+    # A time that is to come is no sign of life either: the clock was set back since.
+    silent = abs(time.time() - row.saved)
+    if silent < DEAD:
+        return True
     broadcast = here().broadcast
-    return broadcast is None or not broadcast.dead(row)
+    claimed = None if broadcast is None else broadcast.shared.claimed(row.id)
+    return silent < LEASE if claimed is None else claimed
 
 
 def running(conversation: Conversation) -> Message | None:

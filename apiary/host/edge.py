@@ -11,6 +11,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
+from .sessions import Sessions
 from .settings import HostSettings
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def protect(app: Flask, settings: HostSettings) -> None:
         # Origin and Sec-Fetch-Site are checked below; a browser may well send no Referer.
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.session_interface = Sessions()
     parts = urlsplit(settings.public_url or "")
     hops = settings.proxy_hops
     if parts.path:

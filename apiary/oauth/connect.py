@@ -204,8 +204,9 @@ class Connect:
         facts = self._facts(provider, grant)
         with database.atomic():
             # Whoever moves the flow out of "exchanging" decides: a flow that was cancelled
-            # meanwhile stores nothing.
-            if not self._end(flow, "connected"):
+            # meanwhile stores nothing. One that only seemed to be lost, to whoever looked after
+            # the clock was set, is not: here is its key.
+            if not self._end(flow, "connected", was=("exchanging", "lost")):
                 return None
             connection = self._vault.put(
                 flow.owner, provider, grant.key, source="oauth", facts=facts
@@ -221,8 +222,14 @@ class Connect:
             facts = Facts()
         return dataclasses.replace(facts, account=grant.account or facts.account)
 
-    def _end(self, flow: Flow, state: str, message: str = "") -> bool:
-        return flows.end(flow.owner, flow.attempt, state, message, was="exchanging")
+    def _end(
+        self,
+        flow: Flow,
+        state: str,
+        message: str = "",
+        was: tuple[str, ...] = ("exchanging",),
+    ) -> bool:
+        return flows.end(flow.owner, flow.attempt, state, message, was=was)
 
 
 def other_account(flow: Flow, connection: Connection | None) -> str:

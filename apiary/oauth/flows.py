@@ -2,9 +2,11 @@
 
     waiting ──▶ exchanging ──▶ connected | failed | lost | cancelled
        └──────▶ denied | cancelled | expired | superseded | failed
+    lost ──▶ connected: the clock was set forward, and the exchange was not dead after all
 
 Each change is one UPDATE with the old state in its WHERE, so that of two callbacks, in two
-processes if need be, one wins. Times are Unix seconds by the server's clock.
+processes if need be, one wins. Times are Unix seconds by the server's clock, which may be set
+back: a time that is to come counts as one that is long past.
 """
 
 import hashlib
@@ -28,6 +30,8 @@ EXCHANGE_LIMIT = 60
 WAITING_AT_ONCE = 3
 #: Ended flows are kept this long, to answer a reload or a replay with their outcome.
 KEPT = 3600
+#: The clocks of several machines differ by as much as this.
+_SKEW = 5
 
 _SENTENCES = {
     "waiting": say("Waiting for approval."),
@@ -155,15 +159,15 @@ def take(flow: Flow) -> bool:
         .where(
             Row.id == flow.id,
             Row.state == "waiting",
-            Row.started.between(now - LIFETIME, now + 5),
+            Row.started.between(now - LIFETIME, now + _SKEW),
         )
         .execute()
     )
 
 
-def end(owner: str, attempt: str, state: str, message: str = "", *, was: str) -> bool:
-    """Move a flow from ``was`` to a final state. False when it was not in that state any more."""
-    mine = (Row.owner == owner) & (Row.attempt == attempt) & (Row.state == was)
+def end(owner: str, attempt: str, state: str, message: str = "", *, was: tuple[str, ...]) -> bool:
+    """Move a flow to a final state. False when it was in none of the states ``was`` any more."""
+    mine = (Row.owner == owner) & (Row.attempt == attempt) & Row.state.in_(was)
     return _end(mine, state, message)
 
 
@@ -270,13 +274,12 @@ def _seen(row: Row | None) -> Flow | None:
     now = time.time()
     age = now - row.started
     overdue = ""
-    if row.state == "waiting" and not -5 <= age <= LIFETIME:
+    if row.state == "waiting" and not -_SKEW <= age <= LIFETIME:
         overdue = "expired"
     elif row.state == "exchanging":
-        if row.held_sealed is not None:
-            overdue = "cancelled" if now - row.taken > LIFETIME else ""
-        elif now - row.taken > EXCHANGE_LIMIT:
-            overdue = "lost"
+        held = row.held_sealed is not None
+        if not -_SKEW <= now - row.taken <= (LIFETIME if held else EXCHANGE_LIMIT):
+            overdue = "cancelled" if held else "lost"
     if overdue:
         _end((Row.id == row.id) & (Row.state == row.state), overdue)
         row = Row.get_by_id(row.id)

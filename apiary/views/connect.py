@@ -146,7 +146,7 @@ def cancel(provider: str, attempt: str) -> ResponseReturnValue:
                 "The old connection was kept. The new key was deleted here; it still exists in the"
                 " other account."
             ),
-            was="exchanging",
+            was=("exchanging",),
         )
     else:
         flows.cancel(me, provider, browser(), attempt)

@@ -1,0 +1,247 @@
+"""The real server with a clock that is set forward or back by an hour in the middle of things.
+
+clock.c stands between the server's processes and the system's clock.
+"""
+
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from apiary.crypto import new_key
+from tests.conftest import LiveSandbox
+from tests.faults.story import Server, Visitor
+
+HOUR = 3600
+both_ways = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+
+
+class Clock:
+    """The clock of one machine: what its processes have to be started with, and its hand."""
+
+    def __init__(self, folder: Path, library: Path) -> None:
+        self._file = folder / "clock"
+        self.environ = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self._file)}
+        self._file.write_bytes(bytes(8))
+
+    def set(self, seconds: int) -> None:
+        """Stand so far from the true time."""
+        with self._file.open("r+b", buffering=0) as file:
+            file.write(seconds.to_bytes(8, sys.byteorder, signed=True))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler; on Debian: apt install gcc libc6-dev")
+    made = tmp_path_factory.mktemp("clock") / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, source], check=True)
+    return made
+
+
+@pytest.fixture
+def clock(tmp_path: Path, library: Path) -> Clock:
+    return Clock(tmp_path, library)
+
+
+@pytest.fixture
+def server(
+    tmp_path: Path, sandbox: LiveSandbox, database_url: str, clock: Clock
+) -> Iterator[Server]:
+    made = Server(tmp_path, sandbox, database_url, **clock.environ)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
+
+
+@pytest.fixture
+def visitor(server: Server) -> Iterator[Visitor]:
+    made = Visitor(server.url)
+    yield made
+    made.http.close()
+
+
+def date(server: Server) -> float:
+    return parsedate_to_datetime(httpx.get(server.url + "/healthz").headers["Date"]).timestamp()
+
+
+sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@both_ways
+def test_between_the_click_and_the_callback(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    back = visitor.begin(sandbox)
+    clock.set(jump)
+    assert abs(date(server) - time.time() - jump) < 60, "the server's clock was not set"
+    assert visitor.http.get(back).status_code == 303
+    assert visitor.flow()["state"] == "expired" and "Nothing was saved" in visitor.flow()["message"]
+    assert visitor.card()["state"] == "none"
+    # It stays used up when the clock is put right again.
+    clock.set(0)
+    visitor.http.get(back)
+    assert visitor.flow()["state"] == "expired" and sandbox.exchanges == 0
+    visitor.http.get(visitor.begin(sandbox, "second-0123456789a"))
+    assert visitor.card()["state"] == "connected" and sandbox.exchanges == 1
+
+
+@both_ways
+def test_in_the_middle_of_the_exchange(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    back = visitor.begin(sandbox)
+    sandbox.state.switches.exchange_delay = 3
+    with pytest.raises(httpx.HTTPError):
+        visitor.http.get(back, timeout=0.7)
+    clock.set(jump)
+    # Who looks sees an exchange that takes far too long; the one who makes it knows better.
+    assert visitor.flow()["state"] in {"exchanging", "lost"}
+    end = time.monotonic() + 10
+    while visitor.card()["state"] != "connected" and time.monotonic() < end:
+        time.sleep(0.2)
+    assert visitor.card()["state"] == "connected" and visitor.flow()["state"] == "connected"
+    visitor.http.get(back)
+    assert sandbox.exchanges == 1
+
+
+@sqlite_only
+@both_ways
+def test_an_exchange_that_died_ends(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    back = visitor.begin(sandbox)
+    sandbox.state.switches.exchange_delay = 3
+    with pytest.raises(httpx.HTTPError):
+        visitor.http.get(back, timeout=0.7)
+    server.kill()
+    clock.set(jump)
+    server.start()
+    assert visitor.flow()["state"] == "lost" and "delete it there" in visitor.flow()["message"]
+    visitor.http.get(back)
+    assert sandbox.exchanges == 1 and visitor.card()["state"] == "none"
+
+
+@both_ways
+def test_in_the_middle_of_an_answer(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    visitor.connect(sandbox)
+    sandbox.state.switches.pace = 0.4
+    with visitor.ask("Tell me") as answer:
+        answer.read(until=1.5)
+        clock.set(jump)
+        other = Visitor(server.url)
+        other.http.cookies = visitor.http.cookies
+        other.token = visitor.token
+        for _ in range(4):
+            page = other.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
+            assert "broke off" not in page
+            busy = other.post(f"/c/{answer.talk}/retry", json={})
+            assert busy.status_code == 409 and busy.json()["code"] == "busy"
+            answer.read(until=0.3)
+        answer.read()
+        other.http.close()
+    assert answer.kind == "done" and answer.data["finish_reason"] == "stop"
+    saved = visitor.messages(answer.talk)
+    assert [m["role"] for m in saved] == ["user", "assistant"] and saved[1]["text"] == answer.text
+
+
+@both_ways
+def test_an_answer_that_died_can_be_asked_again(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    visitor.connect(sandbox)
+    sandbox.state.switches.pace = 0.4
+    with visitor.ask("Tell me") as answer:
+        answer.read(until=1.5)
+        server.kill()
+    clock.set(jump)
+    server.start()
+    page = visitor.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
+    assert "broke off" in page
+    again = visitor.post(f"/c/{answer.talk}/retry", json={"model": "sandbox/echo"})
+    assert again.status_code == 200 and "event: done" in again.text
+
+
+@sqlite_only
+@both_ways
+def test_nobody_is_signed_out(
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+) -> None:
+    visitor.connect(sandbox)
+    clock.set(jump)
+    # A guest has nothing but the cookie: without it all would be lost.
+    assert visitor.card()["state"] == "connected"
+    name = {"name": "Maya", "password": "correct horse"}
+    assert visitor.post("/sign-up", data=name).status_code == 303
+    clock.set(0)
+    assert visitor.card()["state"] == "connected"
+    assert "Maya" in visitor.http.get("/account").text
+
+
+@sqlite_only
+def test_who_guesses_gets_no_new_tries_when_the_clock_is_set_back(
+    server: Server, visitor: Visitor, clock: Clock
+) -> None:
+    def guess(word: str) -> httpx.Response:
+        return visitor.post("/sign-in", data={"name": "Maya", "password": word})
+
+    assert {guess(f"wrong horse {n}").status_code for n in range(10)} == {400}
+    refused = guess("one more")
+    clock.set(-HOUR)
+    later = guess("one more")
+    assert (refused.status_code, later.status_code) == (429, 429)
+    waits = [int(answer.headers["Retry-After"]) for answer in (refused, later)]
+    assert all(1 <= wait <= 300 for wait in waits)
+
+
+def test_two_machines_whose_clocks_differ(
+    tmp_path: Path, sandbox: LiveSandbox, library: Path, new_postgres, redis_url: str
+) -> None:
+    """What one machine writes is not dead to the other, and who is known to one is to both."""
+    shared = {
+        "APIARY_REDIS_URL": redis_url,
+        "APIARY_SECRET_KEY": secrets.token_urlsafe(48),
+        "APIARY_ENCRYPTION_KEYS": new_key("k1"),
+    }
+    url, servers = new_postgres(), []
+    try:
+        for name, seconds in (("a", HOUR), ("b", 0)):
+            (tmp_path / name).mkdir()
+            machine = Clock(tmp_path / name, library)
+            machine.set(seconds)
+            server = Server(tmp_path / name, sandbox, url, **machine.environ, **shared)
+            servers.append(server)
+            server.start()
+        ahead, right = (Visitor(server.url) for server in servers)
+        right.http.cookies, right.token = ahead.http.cookies, ahead.token
+        ahead.connect(sandbox)
+        assert right.card()["state"] == "connected"
+        sandbox.state.switches.pace = 0.4
+        with ahead.ask("Tell me") as answer:
+            answer.read(until=1.5)
+            for _ in range(3):
+                page = right.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
+                assert "broke off" not in page
+                busy = right.post(f"/c/{answer.talk}/retry", json={})
+                assert busy.status_code == 409 and busy.json()["code"] == "busy"
+                answer.read(until=0.3)
+            answer.read()
+        assert answer.kind == "done" and right.messages(answer.talk)[1]["text"] == answer.text
+        ahead.http.close()
+        right.http.close()
+    finally:
+        for server in servers:
+            server.kill()

@@ -11,6 +11,8 @@ from .tables import Conversation
 
 #: The name under which pages and rows know the operator's model.
 BUILT_IN = "built-in"
+#: What one request may ask the operator's model for, whatever it says.
+BUILT_IN_TOKENS = 8192
 _AUTO = "openrouter/auto"
 _last_model = database.prepare(
     lambda owner, provider: (

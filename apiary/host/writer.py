@@ -31,7 +31,7 @@ from apiary import (
 
 from . import allowance, answers, relay
 from .answers import Answer
-from .payers import Payer
+from .payers import BUILT_IN_TOKENS, Payer
 from .state import here
 from .tables import Message, clean
 
@@ -146,7 +146,7 @@ def _stream(answer: Answer, order: Order) -> Stream:
         host.settings.builtin_provider,
         model=order.model,
         messages=order.messages,
-        max_tokens=order.max_tokens,
+        max_tokens=order.max_tokens and min(order.max_tokens, BUILT_IN_TOKENS),
         # So that the provider can tell the users of the operator's key apart.
         user=hashlib.sha256(f"apiary:{answer.owner}".encode()).hexdigest()[:32],
         api_key=host.settings.builtin_key,

@@ -2,6 +2,8 @@
 
 import json
 import re
+import statistics
+import time
 from dataclasses import replace
 
 from apiary import database
@@ -122,6 +124,41 @@ def test_nobody_learns_who_has_an_account(browser, host):
             return page.status_code, text
 
     assert answer("Ada") == answer("Nobody")
+
+
+def test_the_time_tells_nobody_either(make_host):
+    """Time of this thread's processor: how busy the machine is does not count."""
+    app = make_host()
+    Browser(app).sign_up("Ada")
+    took = {"Ada": [], "Nobody": []}
+    for _ in range(8):
+        for name, times in took.items():
+            browser = Browser(app)
+            browser.token()
+            began = time.thread_time()
+            assert browser.sign_in(name, "not the password").status_code == 400
+            times.append(time.thread_time() - began)
+    # Once the hash for nobody is made.
+    known, unknown = (statistics.median(times[1:]) for times in took.values())
+    assert 2 / 3 < known / unknown < 3 / 2, took
+
+
+def test_a_throttled_answer_tells_nobody_either(make_host, monkeypatch):
+    app = make_host(APIARY_LIMITS=True)
+    Browser(app).sign_up("Ada")
+    checked = []
+    monkeypatch.setattr(accounts, "check_password_hash", lambda *_: checked.append(1))
+
+    def answer(name: str) -> tuple[int, str, set[str]]:
+        for _ in range(10):
+            assert Browser(app).sign_in(name, "not the password").status_code == 400
+        with Browser(app).sign_in(name, "not the password") as page:
+            text = re.sub(r'(value|content)="[^"]*"', "", page.get_data(as_text=True))
+            return page.status_code, re.sub(r"in \d+ seconds", "", text), set(page.headers.keys())
+
+    assert answer("Ada") == answer("Nobody")
+    # No work for the one or the other that could be timed.
+    assert len(checked) == 20
 
 
 def test_names_that_look_alike_are_one(browser, host):

@@ -113,6 +113,20 @@ def test_the_built_in_model_can_be_asked_for_by_name(builtin, paste_key):
         assert (payer.json["kind"], payer.json["left"]) == ("builtin", 2)
 
 
+@pytest.mark.parametrize(
+    ("asked", "own", "sent"),
+    [(10_000_000, False, 8192), (8193, False, 8192), (100, False, 100), (None, False, None),
+     (10_000_000, True, 10_000_000)],
+)  # fmt: skip
+def test_how_long_an_answer_the_operator_pays_for(builtin, sandbox, paste_key, asked, own, sent):
+    guest = Browser(builtin)
+    if own:
+        guest.connect(paste_key)
+    wish = {} if asked is None else {"max_tokens": asked}
+    guest.ask("hello", model="sandbox/echo", **wish)
+    assert sandbox.state.journal.chats()[-1].body.get("max_completion_tokens") == sent
+
+
 def test_another_model_than_the_built_in_one(builtin):
     guest = Browser(builtin)
     body = {"text": "hello", "model": "openai/gpt-4o"}

@@ -15,7 +15,8 @@ from .tables import Attachment, Conversation, Message, Spent, clean
 TITLE_LENGTH = 60
 #: Of a title that somebody wrote by hand.
 LONGEST_TITLE = 200
-LISTED = 500
+#: How many conversations the list begins with, and how many more are shown at a time.
+LISTED = 200
 #: Seconds without a sign of life after which a running answer counts as dead.
 LEASE = 15.0
 #: How long a question is kept in sight while nothing is connected.
@@ -65,8 +66,11 @@ def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conver
     return found
 
 
-def listed(owner: str) -> list[Conversation]:
-    """The owner's conversations that hold something: those pinned, then the last used first."""
+def listed(owner: str, after: int = 0) -> list[Conversation]:
+    """The owner's conversations that hold something: those pinned, then the last used first.
+
+    :param after: how many of them are known already.
+    """
     query = (
         Conversation.select()
         .where(
@@ -74,6 +78,7 @@ def listed(owner: str) -> list[Conversation]:
         )
         .order_by(Conversation.pinned.desc(nulls="LAST"), Conversation.updated.desc())
         .limit(LISTED)
+        .offset(after)
     )
     return list(query)
 

@@ -6,6 +6,8 @@ import { news, successor } from "./news.js";
 import { day } from "./times.js";
 
 const RECENTS = 3;
+const AT_ONCE = 24; // rows that fill the dialog
+const A_FRAME = 60; // rows made in each frame behind it
 const keyOf = (provider, id) => `${provider}/${id}`;
 
 /** @param me whose lists these are; @param onPick told {provider, label, model, name} */
@@ -16,24 +18,29 @@ export function picker(url, me, onPick) {
   const note = document.getElementById("models-note");
   let data = null;
   let rows = []; // {el, words} in the order on the page
+  let later = []; // makes the rows that are not there yet
+  let shown = ""; // what the list was made of
   let current = {};
   const filters = [...dialog.querySelectorAll("[data-filter]")];
   const changed = new Map(); // provider: what is new, gone or dearer; once for each page
 
   async function open(choice, wish = {}) {
+    const same = current.model === choice.model && current.provider === choice.provider;
     current = choice;
     search.value = "";
     for (const button of filters) button.setAttribute("aria-pressed", String(Boolean(wish[button.dataset.filter])));
     if (!data) note.textContent = "Loading the models…";
     else {
-      build();
+      if (!same || shown !== looks()) build();
       filter();
     }
     dialog.showModal();
     try {
       await load();
-      build();
-      filter();
+      if (shown !== looks()) {
+        build();
+        filter();
+      }
     } catch (error) {
       note.textContent = error.message && error.code ? error.message
         : `The list could not be loaded.${data ? " This is the one from before." : " Please try again."}`;
@@ -47,7 +54,16 @@ export function picker(url, me, onPick) {
     }
   }
 
+  /** All that the list is made of, but the choice: a list that looks the same is not made anew. */
+  function looks() {
+    const mine = [store.get("favourites", []), store.get("recents", [])];
+    const lists = data.providers.map(({ name, models, problem, stale, ...other }) => [name, models, problem, stale, age(other)]);
+    return JSON.stringify([mine, lists]);
+  }
+
   function build() {
+    shown = looks();
+    later = [];
     const favourites = new Set(store.get("favourites", []));
     const recents = store.get("recents", []);
     const all = [];
@@ -67,7 +83,18 @@ export function picker(url, me, onPick) {
       page.append(...group(provider.label, age(provider), rest, favourites, provider.problem, gone(provider)));
     }
     list.replaceChildren(page);
+    if (later.length) requestAnimationFrame(some);
     note.textContent = all.length ? "" : "No models yet. Connect a provider first.";
+  }
+
+  function some() {
+    later.splice(0, A_FRAME).forEach((make) => make());
+    if (later.length) requestAnimationFrame(some);
+  }
+
+  /** A search looks at all rows. */
+  function makeRest() {
+    later.splice(0).forEach((make) => make());
   }
 
   /** Favourites that are gone, each with the one that stands nearest. */
@@ -115,10 +142,14 @@ export function picker(url, me, onPick) {
     section.append(head);
     if (problem) section.append(make("p", "hint", String(problem)));
     section.append(...more);
-    for (const one of members) {
+    const add = (one) => {
       const row = makeRow(one, favourites);
       rows.push({ el: row, section, model: one.model, mark: markOf(one), words: `${one.model.name} ${one.model.id} ${one.provider.label}`.toLowerCase() });
       section.append(row);
+    };
+    for (const one of members) {
+      if (rows.length < AT_ONCE && !later.length) add(one);
+      else later.push(() => add(one));
     }
     return [section];
   }
@@ -166,6 +197,7 @@ export function picker(url, me, onPick) {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const [free, image, fresh] = ["free", "image", "news"].map(pressed);
     const narrow = words.length || free || image || fresh;
+    if (narrow) makeRest();
     const alive = new Set();
     for (const row of rows) {
       row.el.hidden = !words.every((word) => row.words.includes(word))

@@ -8,21 +8,33 @@ export function followEnd(content, jump) {
   const root = document.scrollingElement;
   const atEnd = () => root.scrollHeight - root.clientHeight - root.scrollTop < NEAR;
   let pinned = false; // until there is something to follow
-  let height = 0;
+  let last = { top: 0, height: 0 };
+  let resized = 0; // when the content last changed its height
+  let moved = 0; // when the reader last moved the page
 
   const toEnd = () => root.scrollTo({ top: root.scrollHeight, behavior: "instant" });
   const show = () => (jump.hidden = pinned || atEnd() || !content.querySelector(".turn"));
 
+  for (const name of ["wheel", "touchmove", "keydown"]) {
+    addEventListener(name, () => (moved = performance.now()), { passive: true });
+  }
+
+  // Content that shrinks or grows also scrolls; only the reader's own way up unpins. Of many turns
+  // those above get their height as they come near: then the reader's hand has to be seen.
   addEventListener("scroll", () => {
-    // Content that shrinks or grows also scrolls; only the reader's own scrolling unpins.
-    if (root.scrollHeight === height) pinned = atEnd();
-    height = root.scrollHeight;
+    const now = { top: root.scrollTop, height: root.scrollHeight };
+    const up = now.top < last.top && now.height >= last.height;
+    const since = (time) => performance.now() - time;
+    const quiet = !content.querySelector(".many") || since(resized) > 150 || since(moved) < 500;
+    if (!pinned || (up && quiet)) pinned = atEnd();
+    last = now;
     show();
   }, { passive: true });
 
   new ResizeObserver(() => {
-    height = root.scrollHeight;
+    resized = performance.now();
     if (pinned) toEnd();
+    last = { top: root.scrollTop, height: root.scrollHeight };
     show();
   }).observe(content);
 

@@ -46,6 +46,7 @@ $("side").addEventListener("keydown", (event) => {
     input.focus();
   }
 });
+document.addEventListener("apiary:listed", filterTitles);
 if (input.value.trim()) input.dispatchEvent(new Event("input")); // kept by the browser over Back
 
 function links() {
@@ -87,7 +88,9 @@ async function ask() {
 
 function show(words, { results, more }) {
   shown = words;
-  const texts = results.filter((result) => result.snippet.length);
+  // Titles that are in the list are filtered there already.
+  const listed = new Set([...list.querySelectorAll("a")].map((link) => link.pathname));
+  const texts = results.filter(({ snippet, url }) => snippet.length || !listed.has(url));
   hits.replaceChildren(...texts.map(row));
   $("hits-title").hidden = !texts.length;
   const titles = [...list.children].filter((item) => !item.hidden).length;
@@ -100,7 +103,8 @@ function row({ url, title, role, snippet }) {
   const link = document.createElement("a");
   link.href = url;
   link.className = "hit";
-  link.append(marked("hit-title", title), marked("hit-text", role === "user" ? [["You: ", false], ...snippet] : snippet));
+  link.append(marked("hit-title", title));
+  if (snippet.length) link.append(marked("hit-text", role === "user" ? [["You: ", false], ...snippet] : snippet));
   // The same page with another place in it does not load anew.
   link.addEventListener("click", () => setTimeout(reveal));
   const item = document.createElement("li");

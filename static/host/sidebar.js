@@ -1,6 +1,6 @@
 // The list of conversations: pin, rename in place, delete with a way back.
 
-import { post, problem } from "./http.js";
+import { getJson, post, problem } from "./http.js";
 import { offer } from "./toast.js";
 
 /** @param main the element that carries the URLs; @param say announces a sentence */
@@ -24,6 +24,35 @@ export function sidebar(main, say) {
     button.setAttribute("aria-label", `More for “${linkOf(item).textContent}”`);
     button.addEventListener("click", () => openMenu(item, button));
     item.append(button);
+  }
+
+  const older = document.getElementById("older");
+  older.addEventListener("click", async () => {
+    const known = new Set([...list.querySelectorAll("a")].map((link) => link.href));
+    let found;
+    try {
+      found = await getJson(`${older.dataset.url}?after=${known.size}`);
+    } catch {
+      return say("The list could not be loaded. Please try again.");
+    }
+    const items = found.conversations
+      .map(({ url, title, pinned }) => newItem(new URL(url, location.href).href, title, pinned))
+      .filter((item) => !known.has(linkOf(item).href));
+    list.append(...items);
+    document.dispatchEvent(new Event("apiary:listed"));
+    if (items.length && document.activeElement === older) linkOf(items[0]).focus();
+    older.hidden = !found.more;
+  });
+
+  function newItem(base, words, pinned = false) {
+    const item = document.createElement("li");
+    item.toggleAttribute("data-pinned", pinned);
+    const link = document.createElement("a");
+    link.href = base;
+    link.textContent = words;
+    item.append(link);
+    addButton(item);
+    return item;
   }
 
   function openMenu(item, button) {
@@ -167,13 +196,8 @@ export function sidebar(main, say) {
 
   return {
     add(base, words) {
-      const item = document.createElement("li");
-      const link = document.createElement("a");
-      link.href = base;
-      link.textContent = words;
-      link.setAttribute("aria-current", "page");
-      item.append(link);
-      addButton(item);
+      const item = newItem(base, words);
+      linkOf(item).setAttribute("aria-current", "page");
       afterPinned(item);
       title.textContent = words;
       document.title = `${words} – ${main.dataset.site}`;

@@ -242,9 +242,11 @@ def _page(conversation: Conversation | None) -> str:
     rows = branches.path(stored, conversation.head) if conversation else []
     payer = payers.resolve(mine, None, conversation)
     payer = replace(payer, model=payers.known_model(mine, payer, conversation))
+    listed = conversations.listed(mine)
     return render_template(
         "chat.html",
-        conversations=conversations.listed(mine),
+        conversations=listed,
+        older=len(listed) == conversations.LISTED,
         conversation=conversation,
         messages=rows,
         versions=branches.versions(stored),

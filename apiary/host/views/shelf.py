@@ -1,6 +1,6 @@
-"""Pin a conversation, and take a deletion back."""
+"""The list of conversations: more of it, pin one, and take a deletion back."""
 
-from flask import Blueprint, Response, flash, redirect, request, url_for
+from flask import Blueprint, Response, flash, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from .. import conversations, shelf
@@ -13,6 +13,25 @@ blueprint = Blueprint("shelf", __name__)
 @blueprint.before_request
 def _only_somebody() -> AnyResponse | None:
     return unauthorized() if person() is None else None
+
+
+@blueprint.get("/conversations")
+def older() -> Response:
+    """The part of the list that follows the first ``?after=`` ones."""
+    text = request.args.get("after", "")
+    after = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+    found = conversations.listed(owner(), after)
+    return jsonify(
+        conversations=[
+            {
+                "url": url_for("chat.show", id=one.id),
+                "title": one.title,
+                "pinned": one.pinned is not None,
+            }
+            for one in found
+        ],
+        more=len(found) == conversations.LISTED,
+    )
 
 
 @blueprint.post("/c/<id>/pin")

@@ -138,6 +138,12 @@ def open_url(url: str) -> peewee.Database:
                     stale_timeout=300,
                     timeout=5,
                     connect_timeout=5,
+                    # A machine that is gone says nothing, and its connections would wait for
+                    # a quarter of an hour. A server that works on something is not gone.
+                    tcp_user_timeout=5000,
+                    keepalives_idle=5,
+                    keepalives_interval=2,
+                    keepalives_count=3,
                 ),
             )
         except (ImportError, peewee.ImproperlyConfigured):

@@ -104,6 +104,8 @@ class Answer:
         self.given = 0
         #: When the keeper saved it last, by the monotonic clock.
         self.signed = self.began
+        #: Held by who saves it.
+        self.saving = threading.Lock()
         self._texts = {"delta": _Text(), "reasoning": _Text()}
         self._claimed = False
         self._readers: list[object] = []
@@ -112,6 +114,11 @@ class Answer:
         self._events = _Events()
         self._changed = threading.Condition()
         self._upstream: Closable | None = None
+
+    @property
+    def name(self) -> str:
+        """As the processes of a site call it: its id, and how often it was continued."""
+        return f"{self.message_id}.{self.generation}"
 
     @property
     def text(self) -> str:

@@ -76,7 +76,7 @@ class Broadcast:
                 continue
             known = self._known.get(answer)
             if known is None:
-                known = self._known[answer] = Published(answer.message_id)
+                known = self._known[answer] = Published(answer.name)
             elif known.over:
                 continue
             known.events, known.at, known.over = answer.since(known.at)
@@ -89,47 +89,47 @@ class Broadcast:
             return False
         wanted, refused = self.shared.publish(told.values())
         for answer in told:
-            if answer.message_id in refused:
+            if answer.name in refused:
                 # Told anew, and not at once: it may be refused again.
                 del self._known[answer]
                 self._later[answer] = time.monotonic() + _LATER
-            if answer.message_id in wanted:
+            if answer.name in wanted:
                 with app.app_context():
                     writer.finish(answer, "stopped", finish_reason="stopped")
                     answer.cut()
         return True
 
-    def stop(self, message_id: str) -> bool:
+    def stop(self, row: Message) -> bool:
         """Stop another process's answer. False when nobody did; the caller marks it then."""
-        if not self.shared.stop(message_id):
+        if not self.shared.stop(_name(row)):
             return False
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             time.sleep(0.05)
-            if not Message.select().where(_streaming(message_id)).exists():
+            if not Message.select().where(_streaming(row)).exists():
                 return True
         return False
 
     def dead(self, row: Message) -> bool:
         """Whether the process that wrote this answer is surely gone."""
-        return abs(time.time() - row.saved) > DEAD and self.shared.claimed(row.id) is False
+        return abs(time.time() - row.saved) > DEAD and self.shared.claimed(_name(row)) is False
 
     def find(self, conversation: Conversation, seen: int) -> str | None:
-        """The id of the answer there that goes on behind what somebody has seen of it."""
+        """The name of the answer there that goes on behind what somebody has seen of it."""
         rows = conversations.messages(conversation)
         if seen >= elsewhere.FIRST or not rows or rows[-1].role != "assistant":
             return None
-        last: str = rows[-1].id
+        last = _name(rows[-1])
         running = rows[-1].state == "streaming"
         return last if (running or seen) and self.shared.has(last) else None
 
-    def follow(self, app: Flask, message_id: str, after: int, seat: Seat) -> Iterator[bytes]:
+    def follow(self, app: Flask, name: str, after: int, seat: Seat) -> Iterator[bytes]:
         """The events behind number ``after`` of an answer that another process writes."""
         yield b": open\n\n"
         position, spoke = f"{after}-0", time.monotonic()
         while not seat.gone:
             try:
-                found = self.shared.read(message_id, position, 1000)
+                found = self.shared.read(name, position, 1000)
             except Away:
                 # Who reads comes again, and is told then what can be had.
                 return
@@ -139,12 +139,12 @@ class Broadcast:
             if found:
                 position = found[-1][0]
                 after = int(position.partition("-")[0])
-            elif self.shared.claimed(message_id) is False:
+            elif self.shared.claimed(name) is False:
                 with app.app_context(), database.connection_context():
-                    row = bury(self, message_id)
-                    there = Message.select().where(Message.id == message_id).exists()
+                    row = bury(self, name)
+                    there = Message.select().where(_named(name)).exists()
                 if not there:
-                    # Deleted with its conversation: nothing more will ever come.
+                    # Deleted with its conversation, or it goes on under another name.
                     return
                 if row is not None:
                     yield elsewhere.end(after, row)
@@ -158,26 +158,39 @@ class Broadcast:
                 return
 
 
-def bury(broadcast: Broadcast, message_id: str) -> Message | None:
+def bury(broadcast: Broadcast, name: str) -> Message | None:
     """Save the answer of a dead process as broken off, with all text that others heard of.
 
     None while it may still live.
     """
-    row: Message | None = Message.get_or_none(Message.id == message_id)
+    row: Message | None = Message.get_or_none(_named(name))
     if row is None or (row.state == "streaming" and not broadcast.dead(row)):
         return None
     if row.state == "streaming":
-        texts = broadcast.shared.texts(message_id)
-        for name, kind in (("text", "delta"), ("reasoning", "reasoning")):
-            if len(heard := texts.get(kind, "")) > len(getattr(row, name)):
-                setattr(row, name, heard)
+        texts = broadcast.shared.texts(name)
+        for field, kind in (("text", "delta"), ("reasoning", "reasoning")):
+            if len(heard := texts.get(kind, "")) > len(getattr(row, field)):
+                setattr(row, field, heard)
+        seen = row.saved
         conversations.break_off(row)
-        names = ("text", "reasoning", "state", "finished")
-        values = {name: getattr(row, name) for name in names}
+        fields = ("text", "reasoning", "state", "finished")
+        values = {field: getattr(row, field) for field in fields}
         values |= {n: getattr(row, n) for n in ("error_code", "error_message", "error_action")}
-        Message.update(**values).where(_streaming(message_id)).execute()
+        # Unless its process lives after all.
+        if not Message.update(**values).where(_streaming(row), Message.saved == seen).execute():
+            return None
     return row
 
 
-def _streaming(message_id: str) -> peewee.Expression:
-    return (Message.id == message_id) & (Message.state == "streaming")
+def _name(row: Message) -> str:
+    """As :attr:`.answers.Answer.name`."""
+    return f"{row.id}.{row.continued}"
+
+
+def _named(name: str) -> peewee.Expression:
+    id, _, generation = name.rpartition(".")
+    return (Message.id == id) & (Message.continued == int(generation))
+
+
+def _streaming(row: Message) -> peewee.Expression:
+    return _named(_name(row)) & (Message.state == "streaming")

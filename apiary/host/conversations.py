@@ -21,6 +21,8 @@ LISTED = 200
 LEASE = 15.0
 #: How long a question is kept in sight while nothing is connected.
 WAITING = 30 * 60.0
+#: The error of an answer whose process was taken for dead.
+LOST = "broken_off"
 BROKEN_OFF = "The answer broke off because the server stopped. Ask again."
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HISTORY_CHARACTERS = 200_000
@@ -154,7 +156,7 @@ def is_dead(row: Message) -> bool:
 def break_off(row: Message) -> None:
     """Give an answer the state of one whose process died; the caller saves it, or does not."""
     row.state = "incomplete" if row.text else "failed"
-    row.error_code = "broken_off"
+    row.error_code = LOST
     row.error_message = BROKEN_OFF
     row.error_action = "retry"
     row.finished = row.saved

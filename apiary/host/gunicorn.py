@@ -72,6 +72,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         finished.set_result(keeps)
         super().finish_request(conn, finished)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """At the end also close the port, after taking in who has come through it already.
+
+        gunicorn leaves it open until the last answer has ended: whoever comes meanwhile, as
+        from a proxy, is let in, heard by nobody, and cut off.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            for _ in range(self.cfg.backlog):
+                before = self.nr_conns
+                self.accept(listener)
+                if self.nr_conns == before:
+                    break
+            listener.close()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.alive:
             patience = max(0.0, self.cfg.graceful_timeout - _MARGIN)

@@ -4,6 +4,7 @@ import atexit
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from flask import Flask
 
@@ -19,6 +20,8 @@ _EVERY = 1.0
 _REST = 10.0
 #: A silent answer gives a sign of life as often as this.
 _SIGN = 5.0
+#: Seconds for which an end is kept that the database does not take.
+_PATIENCE = 60.0
 
 
 class BrokenOff(ApiaryError):
@@ -41,6 +44,15 @@ class Keeper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._app: Flask | None = None
+        #: Ends that the database did not take: how to save each, and since when.
+        self._owed: dict[Answer, tuple[Callable[[], None], float]] = {}
+
+    def owe(self, answer: Answer, save: Callable[[], None]) -> None:
+        """Save an answer's end as soon as the database takes it.
+
+        Until its last event it counts as running, so the thread is there.
+        """
+        self._owed[answer] = save, time.monotonic()
 
     def watch(self, app: Flask) -> None:
         """Make sure that the thread runs; it ends by itself when no answer does."""
@@ -84,7 +96,22 @@ class Keeper:
                 answer.cut()
             elif answer.stored and (answer.size > answer.saved or answer.signed < now - _SIGN):
                 answer.signed = now
-                writer.save(answer)
+                if not writer.save(answer):
+                    # The others would each wait as long, and be no better off.
+                    break
+        self._pay(now)
+
+    def _pay(self, now: float) -> None:
+        """Save the ends that the database did not take, as many as it takes now."""
+        for answer, (save, since) in list(self._owed.items()):
+            try:
+                save()
+            except Exception as error:
+                if isinstance(error, writer.AWAY) and since > now - _PATIENCE:
+                    return
+                _log.exception("The end of an answer was given up")
+                writer.give_up(answer)
+            del self._owed[answer]
 
     def leave(self) -> None:
         """Break off what still runs when the process ends in good order."""
@@ -92,5 +119,6 @@ class Keeper:
         if app is None:
             return
         with app.app_context():
+            self._pay(time.monotonic())
             for answer in self._answers.all_running():
                 writer.fail(answer, BrokenOff())

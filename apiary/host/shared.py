@@ -32,7 +32,7 @@ class Away(Exception):
 
 
 class Shared:
-    """One process's side of it.
+    """One process's side of it. Answers have the names of :attr:`.answers.Answer.name`.
 
     :param prefix: stands before all keys, so that several sites may share one Redis.
     :raises ConfigError: the URL cannot be read, or the client is not installed.
@@ -51,9 +51,10 @@ class Shared:
             self._redis: Any = redis.Redis.from_url(
                 url,
                 socket_connect_timeout=1,
-                socket_timeout=3,
-                # One more try: a connection may have died while it lay idle.
-                retry=Retry(NoBackoff(), 1),
+                socket_timeout=2,
+                # One more try: a connection may have died while it lay idle. One that says
+                # nothing is not tried again: somebody waits.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )
         except ValueError:
             raise ConfigError(
@@ -120,13 +121,13 @@ class Shared:
             word = (str(error).split() or [""])[0]
             _log.warning("Redis refused a command: %s %s", type(error).__name__, word)
 
-    def key(self, kind: str, message_id: str) -> str:
-        return f"{self.prefix}{kind}:{message_id}"
+    def key(self, kind: str, name: str) -> str:
+        return f"{self.prefix}{kind}:{name}"
 
     def publish(self, answers: Iterable["Published"]) -> tuple[set[str], set[str]]:
         """Send what is new of these answers.
 
-        :return: ids of those that somebody wants to stop, and of those that Redis did not take.
+        :return: names of those that somebody wants to stop, and of those that Redis did not take.
         :raises Away: nothing can be said of what arrived.
         """
         running: list[str] = []
@@ -137,9 +138,9 @@ class Shared:
             pipe = redis.pipeline(transaction=False)
             for one in answers:
                 one.put(pipe, self)
-                whose.extend([one.id] * (len(pipe) - len(whose)))
+                whose.extend([one.name] * (len(pipe) - len(whose)))
                 if not one.over:
-                    running.append(one.id)
+                    running.append(one.name)
             if running:
                 pipe.mget([self.key("stop", name) for name in running])
             found = pipe.execute(raise_on_error=False)
@@ -160,37 +161,37 @@ class Shared:
         stop = {name for name, flag in zip(running, flags, strict=True) if flag}
         return stop, refused
 
-    def claimed(self, message_id: str) -> bool | None:
+    def claimed(self, name: str) -> bool | None:
         """Whether a living process writes this answer; None where that is not known."""
         try:
-            return bool(self.ask(lambda redis: redis.exists(self.key("lease", message_id))))
+            return bool(self.ask(lambda redis: redis.exists(self.key("lease", name))))
         except Away:
             return None
 
-    def stop(self, message_id: str) -> bool:
+    def stop(self, name: str) -> bool:
         """Ask the process that writes this answer to end it. False when that cannot be."""
-        if not self.claimed(message_id):
+        if not self.claimed(name):
             return False
         try:
-            self.ask(lambda redis: redis.set(self.key("stop", message_id), 1, ex=KEPT))
+            self.ask(lambda redis: redis.set(self.key("stop", name), 1, ex=KEPT))
         except Away:
             return False
         return True
 
-    def has(self, message_id: str) -> bool:
+    def has(self, name: str) -> bool:
         """Whether events of this answer can be read here."""
         try:
-            return bool(self.ask(lambda redis: redis.exists(self.key("answer", message_id))))
+            return bool(self.ask(lambda redis: redis.exists(self.key("answer", name))))
         except Away:
             return False
 
-    def read(self, message_id: str, after: str, wait: int) -> list[tuple[str, bytes, bool]]:
+    def read(self, name: str, after: str, wait: int) -> list[tuple[str, bytes, bool]]:
         """(position, events, whether it is the end) behind a position.
 
         :param wait: milliseconds to wait for the first.
         :raises Away:
         """
-        key = self.key("answer", message_id)
+        key = self.key("answer", name)
         found = self.ask(lambda redis: redis.xread({key: after}, count=500, block=wait))
         entries = (
             found.get(key.encode(), [[]])[0]
@@ -202,9 +203,9 @@ class Shared:
             for position, fields in entries
         ]
 
-    def texts(self, message_id: str) -> dict[str, str]:
+    def texts(self, name: str) -> dict[str, str]:
         """All text of an answer, by kind, if all of it is here."""
-        key = self.key("answer", message_id)
+        key = self.key("answer", name)
         try:
             entries = self.ask(lambda redis: redis.xrange(key))
         except Away:
@@ -224,8 +225,8 @@ class Shared:
 class Published:
     """How far one answer of this process is known to the others."""
 
-    def __init__(self, message_id: str) -> None:
-        self.id = message_id
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.at = 0
         self.over = False
         self.events = b""
@@ -234,10 +235,10 @@ class Published:
 
     def put(self, pipe: Any, shared: Shared) -> None:
         """Add the commands that tell the others what is new."""
-        key, lease = shared.key("answer", self.id), shared.key("lease", self.id)
+        key, lease = shared.key("answer", self.name), shared.key("lease", self.name)
         if not self._began:
             # An answer that goes on begins a stream anew, under the name that it had.
-            pipe.delete(key, shared.key("stop", self.id))
+            pipe.delete(key, shared.key("stop", self.name))
             self._began = True
         if self.events:
             fields = {"events": self.events}

@@ -167,10 +167,10 @@ def stop(conversation: Conversation) -> None:
         return
     broadcast = here().broadcast
     if broadcast is not None:
-        for row in Message.select(Message.id).where(
+        for row in Message.select(Message.id, Message.continued).where(
             Message.conversation == conversation.id, Message.state == "streaming"
         ):
-            broadcast.stop(row.id)
+            broadcast.stop(row)
     # Another process may be writing it: that one sees the row's state with its next save.
     now = time.time()
     Message.update(state="stopped", finish_reason="stopped", finished=now).where(

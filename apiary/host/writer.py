@@ -12,6 +12,7 @@ from typing import Any
 
 import peewee
 from flask import Flask
+from playhouse.pool import MaxConnectionsExceeded
 
 from apiary import (
     ApiaryError,
@@ -29,13 +30,18 @@ from apiary import (
     database,
 )
 
-from . import allowance, answers, relay
+from . import allowance, answers, conversations, relay
 from .answers import Answer
 from .payers import BUILT_IN_TOKENS, Payer
 from .state import here
 from .tables import Message, clean
 
 _log = logging.getLogger(__name__)
+#: The database is not there, or takes nothing now.
+AWAY = (
+    *(peewee.OperationalError, peewee.InterfaceError, peewee.InternalError),
+    *(MaxConnectionsExceeded, OSError),
+)
 _MOST_TOKENS = 2**53
 _MOST_COST = 10**9
 
@@ -56,16 +62,23 @@ class Order:
 
 
 def _running(id: Any, generation: Any) -> Any:
-    """Only while it runs, and not after another process has let it go on."""
-    return (Message.id == id) & (Message.state == "streaming") & (Message.continued == generation)
+    """Only while it runs, and not after another process has let it go on.
+
+    It runs too where this process was out of reach and taken for dead.
+    """
+    runs = (Message.state == "streaming") | (Message.error_code == conversations.LOST)
+    return (Message.id == id) & (Message.continued == generation) & runs
 
 
+_RUNS = {"state": "streaming", "finished": None} | dict.fromkeys(
+    ("error_code", "error_message", "error_action")
+)
 _sign = database.prepare(
-    lambda id, generation, saved: Message.update(saved=saved).where(_running(id, generation))
+    lambda id, generation, saved: Message.update(_RUNS, saved=saved).where(_running(id, generation))
 )
 _grow = database.prepare(
     lambda id, generation, saved, text, reasoning: Message.update(
-        saved=saved, text=text, reasoning=reasoning
+        _RUNS, saved=saved, text=text, reasoning=reasoning
     ).where(_running(id, generation))
 )
 #: What an end tells, beside its text; what it took stays where nothing is told of it.
@@ -290,12 +303,17 @@ def _told(usage: Usage) -> dict[str, Any]:
     }
 
 
-def save(answer: Answer) -> None:
-    """Save what there is so far, and give a sign of life.
+def save(answer: Answer) -> bool:
+    """Save what there is so far, and give a sign of life. False when the database takes nothing.
 
-    Where the row is no longer running, another process has stopped it: then it ends here too.
-    A failure is noted and tried again with the next save.
+    Where the row is no longer running, another process has stopped it, or let it go on: then it
+    ends here too. A failure is noted and tried again with the next save.
     """
+    with answer.saving:
+        return answer.claimed or _save(answer)
+
+
+def _save(answer: Answer) -> bool:
     size = answer.size
     row = {"id": answer.message_id, "generation": answer.generation, "saved": time.time()}
     try:
@@ -304,24 +322,32 @@ def save(answer: Answer) -> None:
                 there = _sign.execute(**row)
             else:
                 there = _grow.execute(**row, **_texts(answer))
-    except peewee.PeeweeException:
+            lost = None if there else _how_it_ended(answer)
+    except (peewee.PeeweeException, *AWAY) as error:
         _log.warning("An answer could not be saved for now", exc_info=True)
-        return
+        return not isinstance(error, AWAY)
     answer.saved = size
-    if not there and answer.claim():
-        done = {"message_id": answer.message_id, "finish_reason": "stopped"}
-        answer.end("done", done)
+    if lost is not None and answer.claim():
+        answer.end(*lost)
         answer.cut()
+    return True
+
+
+def _how_it_ended(answer: Answer) -> tuple[str, dict[str, Any]]:
+    """The last event of an answer that somebody else has ended."""
+    row = Message.get_or_none(Message.id == answer.message_id)
+    about: dict[str, Any] = {"message_id": answer.message_id}
+    if row is not None and row.continued != answer.generation:
+        text = "This answer went on from another tab meanwhile. Reload the page to see it."
+        return "error", about | {"code": "continued", "message": text, "action": "reload"}
+    return "done", about | {"finish_reason": "stopped"}
 
 
 def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> None:
     """End an answer: save it, then tell the readers. The first end wins."""
     if answer.claim():
-        problem = _save_last(answer, state, finish_reason=finish_reason, **told)
-        if problem is None:
-            answer.end("done", {"message_id": answer.message_id, "finish_reason": finish_reason})
-        else:
-            answer.end("error", problem)
+        done = {"message_id": answer.message_id, "finish_reason": finish_reason}
+        _end_with(answer, "done", done, state, finish_reason=finish_reason, **told)
 
 
 def mark_stopped(answer: Answer) -> None:
@@ -349,8 +375,10 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
     affordable = getattr(error, "affordable", None)
     if affordable is not None:
         data["affordable"] = affordable
-    _save_last(
+    _end_with(
         answer,
+        "error",
+        data,
         "incomplete" if begun else "failed",
         error_code=error.code,
         error_message=clean(error.message),
@@ -359,34 +387,58 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
         # Not a word has come, beside what was there when it was asked to go on.
         give_back=None if answer.size > answer.given else day,
     )
-    answer.end("error", data)
 
 
-def _save_last(
-    answer: Answer, state: str, *, give_back: str | None = None, **values: Any
-) -> dict[str, Any] | None:
-    """None when it was saved, else what to tell the readers instead of the end."""
+def _end_with(
+    answer: Answer,
+    kind: str,
+    data: dict[str, Any],
+    state: str,
+    *,
+    give_back: str | None = None,
+    **values: Any,
+) -> None:
+    """Save the end, then tell it by its last event.
+
+    While the database takes nothing the keeper tries again; nobody is told of an end before it
+    is saved, or given up.
+    """
     here().metrics.count("answers", state=state)
-    try:
+
+    def save() -> None:
         # In the request that stops an answer the connection is open already and stays open.
         opened = database.connect(reuse_if_open=True)
         try:
-            _end(answer, {"state": state, **values})
+            # A save that is under way comes first, and none comes after this.
+            with answer.saving:
+                _end(answer, {"state": state, **values})
             if give_back is not None:
                 allowance.give_back(answer.owner, give_back)
         finally:
             if opened:
                 database.close()
+        answer.end(kind, data)
+
+    try:
+        save()
+    except AWAY:
+        _log.warning("The end of an answer could not be saved for now", exc_info=True)
+        here().keeper.owe(answer, save)
     except Exception:
         # Whatever it was: readers wait for an end, and get one.
         _log.exception("The end of an answer could not be saved")
-        return {
-            "code": "not_saved",
-            "message": "The database did not take the answer. Copy it before you leave the page.",
-            "action": "retry",
-            "message_id": answer.message_id,
-        }
-    return None
+        give_up(answer)
+
+
+def give_up(answer: Answer) -> None:
+    """Tell that the end of an answer could not be saved."""
+    problem = {
+        "code": "not_saved",
+        "message": "The database did not take the answer. Copy it before you leave the page.",
+        "action": "retry",
+        "message_id": answer.message_id,
+    }
+    answer.end("error", problem)
 
 
 def _texts(answer: Answer) -> dict[str, Any]:

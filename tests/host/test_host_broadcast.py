@@ -11,16 +11,16 @@ from apiary.host.readers import Seat
 class Silent:
     """Redis that knows nothing of the answer any more."""
 
-    def read(self, message_id, after, wait):
+    def read(self, name, after, wait):
         time.sleep(0.01)
         return []
 
-    def claimed(self, message_id):
+    def claimed(self, name):
         return False
 
 
 def test_who_follows_what_was_deleted_comes_to_an_end(host):
-    events = Broadcast(Silent(), Answers()).follow(host, "nowhere", 0, Seat("ann", 0, None))
+    events = Broadcast(Silent(), Answers()).follow(host, "nowhere.0", 0, Seat("ann", 0, None))
     reading = threading.Thread(target=list, args=(events,), daemon=True)
     reading.start()
     reading.join(10)

@@ -133,7 +133,7 @@ def test_it_is_told_anew(shared, host):
     answer = Answer("m" * 22, "c" * 22, "ann")
     answers.open(answer)
     answer.stored = True
-    key = shared.key("answer", answer.message_id)
+    key = shared.key("answer", answer.name)
     broadcast = Broadcast(shared, answers)
     answer.send("delta", {"text": "one"})
     broadcast._round(host)
@@ -144,6 +144,6 @@ def test_it_is_told_anew(shared, host):
     assert not broadcast._round(host)
     broadcast._later.clear()
     broadcast._round(host)
-    assert shared.texts(answer.message_id)["delta"] == "one two"
+    assert shared.texts(answer.name)["delta"] == "one two"
     answer.claim()
     answer.end("done", {"message_id": answer.message_id, "finish_reason": "stop"})

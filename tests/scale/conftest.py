@@ -6,7 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.scale.running import Person, app, upgrade
+from apiary.sandbox import PASTE_KEY
+from tests.scale.running import People, Person, app, upgrade
+from tests.scale.stage import DAILY, URL, Stage, missing
 
 
 def pytest_collection_modifyitems(config, items):
@@ -52,3 +54,47 @@ def site(request, tmp_path, sandbox, new_postgres, redis_url):
 
         start.settings = settings
         yield start
+
+
+@pytest.fixture(scope="package")
+def built(tmp_path_factory):
+    if why := missing():
+        pytest.skip(why)
+    made = Stage(
+        tmp_path_factory.mktemp("stage"),
+        APIARY_BUILTIN_PROVIDER="openrouter",
+        APIARY_BUILTIN_MODEL="sandbox/echo",
+        APIARY_BUILTIN_KEY=PASTE_KEY,
+        APIARY_BUILTIN_DAILY_MESSAGES=str(DAILY),
+    )
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def stage(built):
+    """The stage; the test stands where the browsers are, and finds all in good order."""
+    with built["client"].inside():
+        built.restore()
+        built.sandbox(pace=0.3)
+        yield built
+
+
+@pytest.fixture
+def guest(stage):
+    """Makes guests, connected if not told otherwise."""
+    with ExitStack() as stack:
+
+        def make(base: str = URL, key: str = PASTE_KEY) -> Person:
+            http = stack.enter_context(stage.client())
+            return Person(base, key, http)
+
+        yield make
+
+
+@pytest.fixture
+def people(stage, guest):
+    stage.sandbox(pace=0.4)
+    made = People(URL, [guest() for _ in range(6)])
+    yield made
+    made.leave()

@@ -77,6 +77,7 @@ class Machine:
         self.address = ""
         self._folder = folder
         self._switch: Machine | None = None
+        self._plugged = True
         self._programs: list[Program] = []
         words = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         self._first = subprocess.Popen(["unshare", *words, "cat"], stdin=subprocess.PIPE)
@@ -133,11 +134,17 @@ class Machine:
     def cut(self) -> None:
         """Pull the cable: nothing comes or goes any more, and nobody is told."""
         assert self._switch
+        self._plugged = False
         self._switch.do(program_at("ip") or "ip", "link", "set", self._port, "down")
 
-    def mend(self) -> None:
+    def mend(self) -> bool:
+        """Plug it in again. False where it was."""
         assert self._switch
+        if self._plugged:
+            return False
+        self._plugged = True
         self._switch.do(program_at("ip") or "ip", "link", "set", self._port, "up")
+        return True
 
     def end(self) -> None:
         """Switch it off; that ends all that runs there."""

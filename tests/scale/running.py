@@ -7,12 +7,15 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+#: What sandbox/slow says.
+WHOLE = "Counting slowly:" + "".join(f" {n}" for n in range(1, 41))
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -149,3 +152,81 @@ def events(response: httpx.Response):
 
 def text_of(found) -> str:
     return "".join(data["text"] for _, kind, data in found if kind == "delta")
+
+
+def last(ann: Person, base: str) -> tuple[str, str]:
+    """State and text of the last message of a conversation."""
+    row = ann.messages(base)[-1]
+    return row["state"], row["text"]
+
+
+def wait_for(what, seconds: float = 20.0):
+    """What it gives, once that is something."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
+
+
+class Reader(threading.Thread):
+    """Asks somewhere, and reads until the end while the test goes on."""
+
+    def __init__(
+        self, ann: Person, base: str, model: str = "sandbox/slow", text: str = "count"
+    ) -> None:
+        super().__init__(daemon=True)
+        self.ann, self.base, self.model, self.question = ann, base, model, text
+        self.found: list[tuple] = []
+        #: How the connection broke.
+        self.broken = ""
+        self.start()
+        wait_for(lambda: len(self.found) > 3 or not self.is_alive())
+
+    def run(self) -> None:
+        try:
+            with self.ann.ask(self.base, self.model, self.question) as events:
+                for event in events:
+                    self.found.append(event)
+        except httpx.HTTPError as error:
+            self.broken = repr(error)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.found)
+
+
+class People:
+    """Guests who ask and look around without a pause."""
+
+    def __init__(self, base: str, guests: list[Person]) -> None:
+        self._base = base
+        self.wrong: list[str] = []
+        self.asked = 0
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._use, args=(ann,)) for ann in guests]
+        for thread in self._threads:
+            thread.start()
+
+    def _use(self, ann: Person) -> None:
+        number = 0
+        while not self._over.is_set():
+            number += 1
+            try:
+                with ann.ask(self._base, "sandbox/echo", f"number {number}") as events:
+                    said = text_of(events)
+                if said != f"number {number}":
+                    self.wrong.append(f"answered: {said!r}")
+                page = ann.http.get(f"{self._base}{ann.talk}")
+                if page.status_code != 200:
+                    self.wrong.append(f"page: {page.status_code}")
+            except (httpx.HTTPError, AssertionError) as error:
+                self.wrong.append(repr(error)[:300])
+            self.asked += 1
+            # Below the limit of sixty questions a minute.
+            self._over.wait(1.1)
+
+    def leave(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()

@@ -43,6 +43,8 @@ APPS = ("app1", "app2", "app3")
 #: Addresses at which one app machine is asked past nginx. Ports are nothing to cookies.
 AT = {name: f"{URL}:{1001 + number}" for number, name in enumerate(APPS)}
 DATABASE = f"postgresql://postgres@{ADDRESSES['db']}/postgres"
+#: Messages of the built-in model for each guest.
+DAILY = 5
 REDIS = f"redis://{ADDRESSES['cache']}:6379/0"
 
 
@@ -126,7 +128,7 @@ class Stage:
         self.start_edge()
         with self["client"].inside():
             self.wait_for_database()
-            self["app1"].do(*self.flask("upgrade"), env=self.environ("app1"))
+            self["app1"].do(*self.flask("app1", "upgrade"), env=self.environ("app1"))
             for name in APPS:
                 self.start_app(name)
             for name in APPS:
@@ -141,6 +143,28 @@ class Stage:
         words += [f"-c{name}={value}" for name, value in given.items()]
         self["db"].do("chmod", "777", DISK)
         self.programs["db"] = self["db"].start(*_AS_POSTGRES, str(_postgres("postgres")), *words)
+
+    def restore(self) -> None:
+        """Plug in what is unplugged, start what does not run; only on the client."""
+        self.code = dict.fromkeys(APPS, ROOT)
+        mended = [name for name, machine in self.machines.items() if machine.mend()]
+        if "cache" in mended:
+            # The apps ask it again after a while that grows: half a minute is too long for us.
+            for name in APPS:
+                self[name].kill_all()
+                self.programs[name].wait()
+        for name, start in (("db", self.start_database), ("cache", self.start_cache)):
+            if not self.programs[name].runs:
+                start()
+        self.wait_for_database()
+        for name in APPS:
+            if not self.programs[name].runs:
+                self.start_app(name)
+        for name in APPS:
+            self.wait_for_app(name)
+        if mended and "cache" not in mended:
+            # So long nobody asks Redis again that did not answer.
+            time.sleep(2.5)
 
     def wait_for_database(self) -> None:
         """Until it takes statements; only on the client."""
@@ -183,9 +207,10 @@ class Stage:
         with self.client() as http:
             _until(lambda: http.get(f"{AT[name]}/readyz").is_success)
 
-    def flask(self, *words: str) -> list[str]:
-        where = [sys.executable, "-m", "flask", "--app", f"{ROOT}/wsgi"]
-        return [*where, "apiary", *words]
+    def flask(self, name: str, *words: str) -> list[str]:
+        """An operator's command, with the code of that machine."""
+        where = ["env", f"--chdir={self.code[name]}", sys.executable, "-m", "flask"]
+        return [*where, "--app", "wsgi", "apiary", *words]
 
     def environ(self, name: str) -> dict[str, str]:
         secret, key = self._keys

@@ -4,72 +4,19 @@ import itertools
 import re
 import secrets
 import time
-from contextlib import ExitStack
 from html import unescape
 
 import httpx
-import pytest
 
-from apiary.sandbox import ACCOUNTS, PASTE_KEY
-from tests.scale import stage as building
-from tests.scale.running import Person, text_of
-from tests.scale.stage import AT, URL, Stage
+from apiary.sandbox import ACCOUNTS
+from tests.scale.running import last, text_of
+from tests.scale.stage import AT, DAILY, URL
 
 ONE, TWO, THREE = AT.values()
-DAILY = 5
-WHOLE = "Counting slowly:" + "".join(f" {n}" for n in range(1, 41))
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    if why := building.missing():
-        pytest.skip(why)
-    made = Stage(
-        tmp_path_factory.mktemp("stage"),
-        APIARY_BUILTIN_PROVIDER="openrouter",
-        APIARY_BUILTIN_MODEL="sandbox/echo",
-        APIARY_BUILTIN_KEY=PASTE_KEY,
-        APIARY_BUILTIN_DAILY_MESSAGES=str(DAILY),
-    )
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def stage(built):
-    """The stage; the test stands where the browsers are."""
-    with built["client"].inside():
-        built.sandbox(pace=0.3)
-        yield built
-
-
-@pytest.fixture
-def person(stage):
-    """Makes guests, connected if not told otherwise."""
-    with ExitStack() as stack:
-
-        def make(base: str = URL, key: str = PASTE_KEY) -> Person:
-            http = stack.enter_context(stage.client())
-            return Person(base, key, http)
-
-        yield make
-
-
-def wait_for(what, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found
-
-
-def last(ann: Person, base: str) -> tuple[str, str]:
-    row = ann.messages(base)[-1]
-    return row["state"], row["text"]
-
-
-def test_a_flow_begun_on_one_machine_ends_on_another(stage, person):
-    ann = person(ONE, key="")
+def test_a_flow_begun_on_one_machine_ends_on_another(stage, guest):
+    ann = guest(ONE, key="")
     attempt = secrets.token_urlsafe(32)
     about = {"display": "popup", "attempt": attempt}
     hop = ann.post(f"{ONE}/settings/openrouter/connect", data=about).text
@@ -97,8 +44,8 @@ def statuses(ask, times: int) -> list[int]:
     return [ask((ONE, TWO, THREE)[n % 3]).status_code for n in range(times)]
 
 
-def test_limits_hold_across_the_machines(person):
-    ann = person(key="")
+def test_limits_hold_across_the_machines(guest):
+    ann = guest(key="")
     wrong = {"name": "nobody", "password": "not the password", "do": "sign-in"}
     told = statuses(lambda base: ann.post(f"{base}/sign-in", data=wrong), 14)
     assert told.count(429) == 4, told
@@ -110,8 +57,8 @@ def test_limits_hold_across_the_machines(person):
     assert begun.count(429) == 6, begun
 
 
-def test_the_built_in_models_messages_are_counted_together(stage, person):
-    ann = person(key="")
+def test_the_built_in_models_messages_are_counted_together(stage, guest):
+    ann = guest(key="")
     stage.sandbox(pace=0)
 
     def ask(base: str) -> httpx.Response:
@@ -122,8 +69,8 @@ def test_the_built_in_models_messages_are_counted_together(stage, person):
     assert stage.sql("SELECT used FROM allowance WHERE used > 0") == [(DAILY,)]
 
 
-def test_an_answer_is_followed_from_the_second_and_stopped_from_the_third(person):
-    ann = person()
+def test_an_answer_is_followed_from_the_second_and_stopped_from_the_third(guest):
+    ann = guest()
     with ann.ask(ONE) as begun:
         first = list(itertools.islice(begun, 4))
         with ann.follow(TWO, after=2) as (status, there):

@@ -12,7 +12,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -37,8 +36,21 @@ _REASONS: dict[type[Exception], Reason] = {
 }
 
 
+#: What every request says, unless the caller says otherwise.
+_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "connection": "keep-alive",
+    "user-agent": "Apiary",
+}
+
+
 class Http:
-    """The outbound side of one app: one client, made at the first request of each process.
+    """The outbound side of one app: one pool of connections, made at the first request of each
+    process.
+
+    Requests go to the transport itself: what a client of httpx adds (redirects, cookies,
+    proxies of the environment) must not happen here, and costs as much as the rest of a request.
 
     Any thread may use it.
 
@@ -64,7 +76,7 @@ class Http:
         self._dial = dial or tcp
         self._tls = tls
         self._lock = threading.Lock()
-        self._client: httpx.Client | None = None
+        self._pool: httpx.BaseTransport | None = None
         self._process = 0
         # At INFO they log whole URLs, at DEBUG headers.
         for name in ("httpx", "httpcore"):
@@ -136,12 +148,12 @@ class Http:
         the lock, which a thread of the parent's may have held.
         """
         if self._process != os.getpid():
-            self._lock, self._client = threading.Lock(), None
+            self._lock, self._pool = threading.Lock(), None
             return
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def _send(
         self,
@@ -153,21 +165,21 @@ class Http:
         read: float,
     ) -> httpx.Response:
         address = self.policy.check(url)
-        client = self._open()
+        pool = self._open()
         content, kind = body, {}
         if body is not None and not isinstance(body, bytes):
             content, kind = json.dumps(body).encode(), {"content-type": "application/json"}
         failure: Reason
         token = call.set((end, address.scheme))
         try:
-            request = client.build_request(
+            request = httpx.Request(
                 method,
                 address.url,
-                headers={**(headers or {}), **kind},
+                headers=_HEADERS | {k.lower(): v for k, v in (headers or {}).items()} | kind,
                 content=content,
-                timeout=httpx.Timeout(connect=5, read=read, write=10, pool=5),
+                extensions={"timeout": {"connect": 5, "read": read, "write": 10, "pool": 5}},
             )
-            return client.send(request, stream=True)
+            return pool.handle_request(request)
         except _FAILURES as error:
             failure = _reason(error)
         finally:
@@ -176,29 +188,18 @@ class Http:
         # hang on the new one as its context.
         raise Unusable(failure)
 
-    def _open(self) -> httpx.Client:
-        client = self._client
-        if client is not None and self._process == os.getpid():
-            return client
+    def _open(self) -> httpx.BaseTransport:
+        pool = self._pool
+        if pool is not None and self._process == os.getpid():
+            return pool
         with self._lock:
-            if self._client is None or self._process != os.getpid():
+            if self._pool is None or self._process != os.getpid():
                 # Connections of the process that forked this one are left alone.
-                self._client = self._make()
+                self._pool = self._transport or Transport(
+                    self._tls or certificates(), Backend(self.policy, self.resolver, self._dial)
+                )
                 self._process = os.getpid()
-            return self._client
-
-    def _make(self) -> httpx.Client:
-        return httpx.Client(
-            transport=self._transport
-            or Transport(
-                self._tls or certificates(), Backend(self.policy, self.resolver, self._dial)
-            ),
-            trust_env=False,
-            follow_redirects=False,
-            # All users share the client: it must not remember anything of an answer.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"accept-encoding": "identity", "user-agent": "Apiary"},
-        )
+            return self._pool
 
 
 class _Source:

@@ -32,6 +32,18 @@ _STATUS = {
 }
 
 
+class NoThread(ApiaryError):
+    """The system lets this process have no further thread."""
+
+    code = "server_busy"
+    action = "retry"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is busy with other answers. Your message is kept; ask again soon."
+        )
+
+
 class Refusal(Exception):
     """The question is not answered now. ``status`` is the HTTP status, the rest for people."""
 
@@ -151,7 +163,11 @@ def start(answer: Answer, order: writer.Order) -> None:
             allowance.give_back(answer.owner, order.day)
         return
     app = this_app()
-    threading.Thread(
+    thread = threading.Thread(
         target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
-    ).start()
-    here().keeper.watch(app)
+    )
+    try:
+        thread.start()
+        here().keeper.watch(app)
+    except RuntimeError:
+        writer.fail(answer, NoThread(), order.day)

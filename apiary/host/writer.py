@@ -248,7 +248,11 @@ class Passing:
     def leave(self, problem: BaseException | None) -> None:
         """End it in a thread: it takes the database, and perhaps the provider's last bytes."""
         self._problem = problem
-        threading.Thread(target=self._leave, name="apiary-answer", daemon=True).start()
+        try:
+            threading.Thread(target=self._leave, name="apiary-answer", daemon=True).start()
+        except RuntimeError:
+            # The system has no thread left. An end that others wait for is late rather than lost.
+            self._leave()
 
     def _leave(self) -> None:
         with self._app.app_context(), _ends(self.answer, self._order):

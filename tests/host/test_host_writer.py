@@ -226,3 +226,26 @@ def test_an_answer_that_lives_on_is_not_marked_as_broken_off(make_host, database
         assert conversations.keep_broken_off(seen)
         kept = Message.get_by_id(row.id)
         assert (kept.text, kept.state) == ("Bees dance", "incomplete")
+
+
+def test_without_a_thread_the_answer_ends_at_once_and_can_be_asked_again(
+    make_host, script, monkeypatch
+):
+    """What ``RLIMIT_NPROC`` does; root, who runs these tests in many places, has no such limit."""
+    reader = Browser(make_host(providers=(script,)))
+    with reader.form("/settings/script/key", api_key="script-key-1234567890"):
+        pass
+    begin = threading.Thread.start
+
+    def start(thread):
+        if thread.name == "apiary-answer":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    found, row = ask(reader, script, Delta("hi"), Done("stop"))
+    assert (found[-1].kind, found[-1].data["code"]) == ("error", "server_busy")
+    assert (row["state"], row["text"]) == ("failed", "")
+    monkeypatch.undo()
+    found, row = ask(reader, script, Delta("hi"), Done("stop"))
+    assert found[-1].kind == "done" and row["text"] == "hi"

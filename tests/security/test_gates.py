@@ -26,7 +26,8 @@ GATES: dict[str, tuple[str, list[str], set[str]]] = {
         set(),
     ),
     "inline code and style": (
-        r"<script(?![^>]*\bsrc=)|\son\w+=[\"']|\sstyle=[\"']|<style|javascript:",
+        # A script of data is not run.
+        r"<script(?![^>]*(?:\bsrc=|type=\"application/json\"))|\son\w+=[\"']|\sstyle=[\"']|<style|javascript:",
         ["templates/**/*.html"],
         set(),
     ),
@@ -40,7 +41,12 @@ GATES: dict[str, tuple[str, list[str], set[str]]] = {
         ["templates/**/*.html"],
         set(),
     ),
-    "markup from Python": (r"\bMarkup\(", ["apiary/**/*.py"], {"apiary/views/__init__.py"}),
+    "markup from Python": (
+        r"\bMarkup\(",
+        ["apiary/**/*.py"],
+        # A page made already; texts of ours and of a catalogue; a <time>. All escape what is put in.
+        {"apiary/views/__init__.py", "apiary/translation.py", "apiary/host/moments.py"},
+    ),
     "who is signed in": (r"\blogin_user\(", ["apiary/**/*.py"], {"apiary/host/accounts.py"}),
     "certificates not checked": (
         r"verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False",

@@ -183,7 +183,8 @@ class Languages:
             if catalogue is not chain:
                 chain.add_fallback(catalogue)
             if not words and (place / f"{DOMAIN}.json").exists():
-                words = (place / f"{DOMAIN}.json").read_text()
+                # Nothing in it may end the element that it stands in.
+                words = (place / f"{DOMAIN}.json").read_text().replace("<", "\\u003c")
         return Language(name.replace("_", "-"), chain, words)
 
 

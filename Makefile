@@ -52,7 +52,7 @@ docs: $(VENV)/.test
 	@$(bin)/python -m sphinx -W -q docs build/docs
 	@echo "The documentation lies in build/docs/index.html."
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	@test -f bench/bench.py || { echo "There is no bench/bench.py in this checkout." >&2; exit 1; }
 	@exec $(bin)/python bench/bench.py $(ARGS)
 
@@ -103,6 +103,11 @@ $(VENV)/.pip: $(VENV)/.made
 $(VENV)/.test: $(VENV)/.runtime $(VENV)/.pip
 	@echo "Installing what the tests need (about a minute the first time) ..."
 	@$(pip) install -qq --group test
+	@touch "$@"
+
+$(VENV)/.bench: $(VENV)/.runtime $(VENV)/.pip
+	@echo "Installing what the benchmarks need ..."
+	@$(pip) install -qq --group bench
 	@touch "$@"
 
 $(VENV)/.dev: $(VENV)/.runtime $(VENV)/.pip

@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import browser  # noqa: E402
+import hotpaths  # noqa: E402
 import pages  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
@@ -56,6 +57,12 @@ def main() -> int:
     load = os.getloadavg()[0]
     try:
         world.build(folder)
+        if chosen.profile:
+            text = hotpaths.profile(folder, PEOPLE, MESSAGES)
+            print(text)
+            if chosen.note != "-":
+                hotpaths.keep(text, report.conditions(load, []))
+            return 0
         results = measure(folder, chosen)
         told = report.tables(results)
         if chosen.browser:

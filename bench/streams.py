@@ -109,7 +109,7 @@ class Target:
         scenario = (LIGHT if self.light else SCENARIOS)[name]
         path, body = self.how
         command = [str(self.folder / "loadgen"), "-P", path]
-        command += _letters(scenario, self.port, body(scenario.model))
+        command += letters(scenario, self.port, body(scenario.model))
         if self.people:
             command += ["-H", str(self.people)]
         return _watch(name, command, self.pids)
@@ -127,13 +127,14 @@ class Sockets:
         scenario = LIGHT[name]
         script = Path(__file__).with_name("sockets.py")
         command = [sys.executable, str(script), "--token", self.token]
-        command += _letters(scenario, self.port, OPENAI[1](scenario.model))
+        command += letters(scenario, self.port, OPENAI[1](scenario.model))
         return _watch(name, command, self.pids)
 
 
-def _letters(scenario: Scenario, port: int, body: dict[str, Any]) -> list[str]:
-    letters = ["-p", str(port), "-b", json.dumps(body), "-n", str(scenario.streams)]
-    return [*letters, "-T", "45", "-W", str(scenario.tokens), *scenario.arguments]
+def letters(scenario: Scenario, port: int, body: dict[str, Any], seconds: float = 45) -> list[str]:
+    """What loadgen and sockets.py are told; after ``seconds`` they give up."""
+    told = ["-p", str(port), "-b", json.dumps(body), "-n", str(scenario.streams)]
+    return [*told, "-T", str(int(seconds)), "-W", str(scenario.tokens), *scenario.arguments]
 
 
 def _watch(name: str, command: list[str], pids: list[int]) -> Run:

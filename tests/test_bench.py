@@ -93,3 +93,22 @@ def test_runs_are_kept_on_top(
     assert text.startswith("# Runs, the newest first\n\n## ")
     assert text.index("newer") < text.index("older")
     assert ", full, quiet\n" in text
+
+
+def test_profiles_are_read_by_function_library_and_thread(bench: ModuleType) -> None:
+    import hotpaths
+
+    relay = 'thread (0x7f): "apiary-relay"'
+    text = (
+        f"process 7:python;{relay};run (threading.py:9);_turn (apiary/host/relay.py:8);"
+        "decode (json/decoder.py:3) 30\n"
+        f"{relay};run (threading.py:9);_turn (/x/apiary/host/relay.py:9) 10\n"
+        'thread (0x8): "ThreadPoolExecutor-0_3";go (gunicorn/workers/gthread.py:1);'
+        "execute (peewee.py:2) 60\nnonsense\n"
+    )
+    found = hotpaths.Profile.read(text)
+    assert found.samples == 100
+    assert found.under == {"apiary/host/relay.py _turn": 40}
+    assert found.own["json/decoder.py decode"] == 30
+    assert found.kinds == {"JSON": 30, "Apiary": 10, "SQL": 60}
+    assert found.threads == {"apiary-relay": 40, "pool": 60}

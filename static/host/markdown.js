@@ -5,6 +5,7 @@
 import { Marked } from "../vendor/marked/marked.esm.js";
 import "../vendor/dompurify/purify.min.js";
 import { dressCode } from "./code.js";
+import { dressMath, formulas } from "./math.js";
 
 const GAP = 50; // ms between two paints of the growing block
 const SANITISE = {
@@ -29,7 +30,7 @@ const marked = new Marked({
       `<a href="${escape(href)}"${title ? ` title="${escape(title)}"` : ""}>${escape(text || "image")}</a>`,
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
-});
+}, formulas(escape));
 
 /** The whole text at once. */
 export function render(text) {
@@ -126,9 +127,11 @@ function fragment(blocks, highlight) {
   nodes.querySelectorAll("pre > code").forEach((code) => {
     code.dataset.lang = /(?:^| )language-(\S+)/.exec(code.className)?.[1] ?? "";
   });
+  const math = [...nodes.querySelectorAll("code.math")];
   nodes.querySelectorAll("[class]").forEach((el) => el.removeAttribute("class"));
   nodes.querySelectorAll("table").forEach(wrapTable);
   nodes.querySelectorAll("pre").forEach((pre) => dressCode(pre, highlight));
+  math.forEach(dressMath);
   return nodes;
 }
 

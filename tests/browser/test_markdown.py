@@ -30,14 +30,27 @@ const LISTS = {
   blockquote: [], strong: [], em: [], del: [], table: [], thead: [], tbody: [], tr: [],
   th: ["align"], td: ["align"], code: ["data-lang"], pre: ["tabindex"],
   a: ["href", "title", "rel", "target"],
-  span: ["class"], div: ["class", "tabindex", "role", "aria-label", "data-code"],
+  span: ["class", "tabindex"], div: ["class", "tabindex", "role", "aria-label", "data-code"],
   button: ["type", "class", "data-action"],
 };
-const CLASSES = /^(code|code-head|table|host|mini|hljs-[a-z_-]+( [a-z_]+)*|language-[a-z]+)$/;
+const CLASSES =
+  /^(code|formula( wide)?|code-head|table|host|mini|hljs-[a-z_-]+( [a-z_]+)*|language-[a-z]+)$/;
+
+// A formula: no element that loads, links or holds HTML, no attribute that leads anywhere.
+const FORMULA = new RegExp("^(math|none|m(i|n|o|s|text|space|row|frac|sqrt|root|style|padded" +
+  "|phantom|enclose|error|sub|sup|subsup|under|over|underover|multiscripts|prescripts" +
+  "|table|tr|td))$");
+const LEADS = /^(on.*|href|src|xlink:.*|actiontype|definitionurl|encoding|id|name)$/i;
 
 window.audit = (root) => {
   const wrong = [];
   for (const el of root.querySelectorAll("*")) {
+    if (el.namespaceURI === "http://www.w3.org/1998/Math/MathML") {
+      const leads = [...el.attributes].some(
+        ({ name, value }) => LEADS.test(name) || /url|script/i.test(value));
+      if (!FORMULA.test(el.localName) || leads) wrong.push(el.outerHTML);
+      continue;
+    }
     const allowed = LISTS[el.localName];
     if (!allowed || el.namespaceURI !== "http://www.w3.org/1999/xhtml") wrong.push(el.outerHTML);
     for (const { name, value } of el.attributes) {
@@ -323,3 +336,65 @@ def test_events_are_read_wherever_the_network_cuts_them(ground: Page) -> None:
     assert _parse(ground, list(_STREAM)) == _EVENTS
     for at in range(len(_STREAM)):
         assert _parse(ground, [_STREAM[:at], _STREAM[at:]]) == _EVENTS
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("so $E = mc^2$ holds", "E=mc2"),
+        (r"so \(a_1\) holds", "a1"),
+        ("$$\n\\int_0^1 x\n= 2\n$$", "∫01x=2"),
+        ("words\n$$x + y$$\nwords", "x+y"),
+        (r"\[ \frac{1}{2} \]", "12"),
+        ("- a list with $x$", "x"),
+        ("| a |\n|---|\n| $x$ |", "x"),
+        (r"$\pmb{x}$", "𝒙"),
+        (r"$$\begin{aligned} a &= b \\ c &= d \end{aligned}$$", "a=bc=d"),
+    ],
+)
+def test_formulas_are_drawn(ground: Page, text: str, shown: str) -> None:
+    found = ground.evaluate(
+        """async text => {
+          const el = once(text);
+          await settled();
+          return [...el.querySelectorAll("math")].map((m) => m.textContent.replace(/\\s/g, ""));
+        }""",
+        text,
+    )
+    assert found == [shown]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $5 and $10.",
+        "From $5-$10, or US$ 3 to $4",
+        "set $HOME and $PATH, or $HOME/$USER",
+        "`$x$` is code",
+        "one $ alone, \\$x\\$ escaped",
+        "$ x $",
+        "```\n$$x$$\n```",
+        r"$\undefined{x}$",
+        "$$x",
+    ],
+)
+def test_dollars_that_are_no_formula(ground: Page, text: str) -> None:
+    found = ground.evaluate(
+        """async text => {
+          const el = once(text);
+          await settled();
+          return [el.querySelectorAll("math").length, el.textContent];
+        }""",
+        text,
+    )
+    assert found[0] == 0
+    assert text.count("$") == found[1].count("$")
+
+
+def test_many_signs_of_formulas_cost_no_square_of_time(ground: Page) -> None:
+    for piece in ("$$", "\\[", "$a ", "\\(", "$$\n", "\\[\n\n", "$a\n"):
+        took = ground.evaluate(
+            "text => { const at = performance.now(); render(text); return performance.now() - at }",
+            piece * (60_000 // len(piece)),
+        )
+        assert took < 4000, piece

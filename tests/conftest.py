@@ -46,23 +46,32 @@ def postgres_server() -> str:
 
 
 @pytest.fixture
-def new_postgres(postgres_server: str) -> Iterator[Callable[[], str]]:
+def dropped() -> Iterator[list[str]]:
+    """URLs of databases that are dropped last, when the apps that used them have ended."""
+    urls: list[str] = []
+    yield urls
+    if urls:
+        import psycopg
+
+        with psycopg.connect(POSTGRES, autocommit=True) as connection:
+            for url in urls:
+                name = url.rsplit("/", 1)[1]
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def new_postgres(postgres_server: str, dropped: list[str]) -> Callable[[], str]:
     """Makes empty PostgreSQL databases that are dropped after the test."""
     import psycopg
-
-    made: list[str] = []
 
     def make() -> str:
         name = f"apiary_{secrets.token_hex(6)}"
         with psycopg.connect(postgres_server, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
-        made.append(name)
-        return postgres_server.rsplit("/", 1)[0] + "/" + name
+        dropped.append(postgres_server.rsplit("/", 1)[0] + "/" + name)
+        return dropped[-1]
 
-    yield make
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        for name in made:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    return make
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -131,7 +140,7 @@ MakeApp = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_app(tmp_path, sandbox: LiveSandbox) -> Iterator[MakeApp]:
+def make_app(tmp_path, sandbox: LiveSandbox, dropped: list[str]) -> Iterator[MakeApp]:
     """Makes small hosts that somebody else might have written: no Flask-Login, one view.
 
     Sign in by ``POST /in/<name>``, out by ``POST /out``. Settings are passed as keywords.

@@ -15,6 +15,7 @@ from . import edge, environment, limits, logs, metrics, moments, problems, views
 from .answers import Answers
 from .broadcast import Broadcast
 from .keeper import Keeper
+from .leftovers import Leftovers
 from .metrics import Metrics
 from .readers import Readers
 from .settings import HOST_VARIABLES, HostSettings
@@ -85,6 +86,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         limits.limiter(counted, broadcast.shared.for_limits() if broadcast else None),
         Keeper(answers, broadcast),
         Metrics(),
+        Leftovers(),
         broadcast,
     )
     with app.app_context():

@@ -5,6 +5,7 @@ import time
 from apiary import database
 
 from . import conversations
+from .state import here
 from .tables import Conversation, scrub
 
 #: For so long the page offers to undo, in seconds; the server allows more.
@@ -39,10 +40,22 @@ def restore(owner: str, conversation_id: str) -> Conversation:
     return found
 
 
+_old = database.prepare(
+    lambda before: (
+        Conversation.select()
+        .where(Conversation.deleted < before)
+        .order_by(Conversation.deleted)
+        .limit(_AT_ONCE)
+    )
+)
+
+
 def purge() -> None:
     """Delete for good what was discarded long enough ago, whosever it is."""
-    is_old = Conversation.deleted < time.time() - KEPT
-    old = list(Conversation.select().where(is_old).order_by(Conversation.deleted).limit(_AT_ONCE))
+    here().leftovers.sweep()
+    before = time.time() - KEPT
+    is_old = Conversation.deleted < before
+    old: list[Conversation] = _old.rows(before=before)
     for conversation in old:
         with database.atomic():
             # Takes hold of the row: somebody may have taken it back since.

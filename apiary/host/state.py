@@ -15,6 +15,7 @@ from .settings import HostSettings
 if TYPE_CHECKING:
     from .broadcast import Broadcast
     from .keeper import Keeper
+    from .leftovers import Leftovers
     from .metrics import Metrics
 
 
@@ -27,6 +28,7 @@ class Host:
     limits: Limiter
     keeper: "Keeper"
     metrics: "Metrics"
+    leftovers: "Leftovers"
     broadcast: "Broadcast | None" = None
 
 

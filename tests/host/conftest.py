@@ -19,7 +19,7 @@ MakeHost = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_host(tmp_path, sandbox) -> Iterator[MakeHost]:
+def make_host(tmp_path, sandbox, dropped) -> Iterator[MakeHost]:
     """Makes chat apps that talk to the sandbox; settings are passed as keywords."""
     apps: list[Flask] = []
 

@@ -220,8 +220,9 @@ def _erase(found: Person) -> None:
         turns.stop_answer(answer)
     # All or nothing: a server that dies in the middle leaves no half of an account.
     with database.atomic():
+        # First: who connects at this moment waits for it, and finds no account (leftovers.py).
+        accounts.delete(found)
         conversations.delete_all(found.id)
         allowance.forget(found.id)
         here().apiary.forget_owner(found.id)
-        accounts.delete(found)
     scrub()

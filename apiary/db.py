@@ -127,6 +127,9 @@ def open_url(url: str) -> peewee.Database:
     if parts.scheme in {"postgres", "postgresql"} and parts.path.strip("/"):
         pooled = re.sub(r"^postgres(ql)?:", "psycopg3+pool:", url)
         try:
+            # peewee looks for it at the first connection only.
+            import psycopg  # noqa: F401
+
             return cast(
                 peewee.Database,
                 connect_url(

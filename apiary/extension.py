@@ -9,10 +9,8 @@ from uuid import UUID
 
 import peewee
 from flask import Flask, current_app
-from playhouse.pool import MaxConnectionsExceeded
-from werkzeug.exceptions import ServiceUnavailable
 
-from . import db, readiness, rotation
+from . import db, mounting, readiness
 from . import doctor as examination
 from .addresses import Policy
 from .cli import commands
@@ -72,7 +70,7 @@ class Apiary:
         *,
         url_prefix: str = "/settings",
         owner: Callable[[], Owner | None] | None = None,
-        database: peewee.Database | None = None,
+        database: peewee.Database | peewee.DatabaseProxy | None = None,
         migrations: Mapping[str, Path] | None = None,
         home: str | None = None,
         providers: Iterable[Provider] | Callable[[Settings, Http], Iterable[Provider]] = (),
@@ -111,6 +109,8 @@ class Apiary:
             raise RuntimeError("Apiary is mounted in this app already. Call init_app once.")
         if not self._url_prefix.startswith("/") or self._url_prefix.rstrip("/") == "":
             raise ConfigError('url_prefix must be a path such as "/settings".')
+        variables = (*VARIABLES, *self._variables)
+        mounting.check_settings(app.config, (variable.name for variable in variables))
         settings = Settings.from_mapping(app.config, app.instance_path)
         ring = _key_ring(settings)
         http = Http(Policy.from_settings(settings))
@@ -124,7 +124,11 @@ class Apiary:
             servers[server.name] = server
         if unknown := servers.keys() - providers.keys():
             raise ConfigError(f"auth_servers names {min(unknown)!r}, which is no provider here.")
-        database = self._database or db.open_url(settings.database_url)
+        database = (
+            db.open_url(settings.database_url)
+            if self._database is None
+            else mounting.handed_over(self._database)
+        )
         state = State(
             settings=settings,
             database=database,
@@ -139,16 +143,17 @@ class Apiary:
             home=self._home,
             may_add_endpoint=self._may_add_endpoint or (lambda owner: True),
             languages=Languages(self._locale or babel_locale, self._translations),
-            variables=(*VARIABLES, *self._variables),
+            variables=variables,
         )
+        pages = make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/"))
+        mounting.register(app, pages)
         app.extensions["apiary"] = state
-        app.register_blueprint(make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/")))
         app.cli.add_command(commands())
         embedded = isinstance(database, peewee.SqliteDatabase)
         if embedded:
-            # An embedded database has no operator who would upgrade it.
-            _upgrade(database, self._migrations)
-        app.before_request(_before_use(must_be_upgraded=not embedded))
+            mounting.upgrade(database, self._migrations)
+        # A host that has its migrations run here cannot serve without them either.
+        app.before_request(mounting.before_use(whole_app=bool(self._migrations), embedded=embedded))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=http.dispose)
 
@@ -280,53 +285,3 @@ def _flask_login_owner() -> Owner | None:
 
     found: Owner | None = current_user.get_id() if current_user.is_authenticated else None
     return found
-
-
-def _upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:
-    try:
-        db.upgrade(database, migrations)
-    except (peewee.PeeweeException, OSError) as error:
-        raise ConfigError(
-            f"The database {database.database} cannot be used: {error}. Its file and its folder"
-            " must be writable for this account."
-        ) from error
-
-
-def _before_use(must_be_upgraded: bool) -> Callable[[], None]:
-    """What each process looks at before its first request: the tables, then the key ring."""
-    upgraded, looked = not must_be_upgraded, False
-
-    def check() -> None:
-        nonlocal upgraded, looked
-        if not upgraded:
-            _refuse_old_tables()
-            upgraded = True
-        if not looked:
-            looked = True
-            try:
-                with db.connected():
-                    missing = rotation.look(current().vault.ring)
-            except (peewee.PeeweeException, MaxConnectionsExceeded):
-                # The page that needs the database says so; the next request looks again.
-                looked = False
-                return
-            if missing:
-                _log.error("%s", missing)
-
-    return check
-
-
-def _refuse_old_tables() -> None:
-    state = current()
-    try:
-        missing = db.pending(state.database, state.migrations)
-    except (peewee.PeeweeException, MaxConnectionsExceeded):
-        _log.exception("the database cannot be reached")
-        raise ServiceUnavailable(
-            "The database cannot be reached right now. Try again in a moment."
-        ) from None
-    if missing:
-        _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
-        raise ServiceUnavailable(
-            "This site's database is not up to date. Its operator has to run: flask apiary upgrade"
-        )

@@ -129,6 +129,15 @@ def forget_browser(*_args: object, **_kwargs: object) -> None:
     session.pop(_MARK, None)
 
 
+def session_stayed_behind() -> bool:
+    """Whether another site led here and the browser kept the session's cookie back.
+
+    It does so in hosts with SESSION_COOKIE_SAMESITE="Strict".
+    """
+    name = current_app.config["SESSION_COOKIE_NAME"]
+    return request.headers.get("Sec-Fetch-Site") == "cross-site" and name not in request.cookies
+
+
 def is_navigation() -> bool:
     """Whether a person follows a link, rather than a scanner, a prefetch or a script."""
     headers = request.headers

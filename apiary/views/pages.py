@@ -73,6 +73,13 @@ PROBLEMS = {
 }
 
 
+def once_more() -> Response:
+    """A page of ours that leads to this same address: what it leads to is sent every cookie."""
+    here = request.script_root + request.full_path
+    page = render_template("apiary/connect/back.html", url=here, host=request.host)
+    return quiet(make_response(page))
+
+
 def hop(label: str, callback: str, started: Started) -> Response:
     """The page that leads on to the provider."""
     page = render_template("apiary/connect/hop.html", url=started.url, label=label)

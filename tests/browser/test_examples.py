@@ -132,6 +132,16 @@ def test_a_host_that_sets_its_own_headers_on_every_page(
         disconnect(page)
 
 
+def test_a_host_whose_session_cookie_is_strict(
+    page: Page, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser keeps it back when OpenRouter leads here."""
+    monkeypatch.setenv("FLASK_SESSION_COOKIE_SAMESITE", "Strict")
+    with serve(load("single_file.py").app, port=free_port()) as url:
+        page.goto(url.replace("127.0.0.1", "localhost"))
+        connect(page)
+
+
 @pytest.mark.parametrize("path", HOSTS)
 def test_a_host_is_small_and_writes_little(path: str) -> None:
     source = (EXAMPLES / path).read_text()

@@ -1,0 +1,156 @@
+"""What must be right before Apiary serves in somebody else's app: names, database, tables.
+
+What an app has got wrong is said while it is mounted, where that can be known then; what is
+wrong with a database costs our own pages only.
+"""
+
+import difflib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import peewee
+from flask import Blueprint, Flask, request
+from playhouse.pool import MaxConnectionsExceeded
+from werkzeug.exceptions import ServiceUnavailable
+
+from . import db, rotation
+from .errors import ConfigError
+from .state import current
+
+_log = logging.getLogger("apiary")
+
+
+def check_settings(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that is nearly one of ours; others may share the prefix.
+
+    :raises ConfigError: with the name that was most likely meant.
+    """
+    names = {name.removeprefix("APIARY_"): name for name in known}
+    for name in sorted(given):
+        if not name.startswith("APIARY_") or name in names.values():
+            continue
+        near = difflib.get_close_matches(name.removeprefix("APIARY_"), names, n=1)
+        if near:
+            raise ConfigError(f"{name} is not a setting of Apiary. Did you mean {names[near[0]]}?")
+
+
+def handed_over(given: peewee.Database | peewee.DatabaseProxy) -> peewee.Database:
+    """The database of the host's own, ready to be opened.
+
+    :raises ConfigError: it is none, or nobody has told it yet which one it is.
+    """
+    found = given.obj if isinstance(given, peewee.DatabaseProxy) else given
+    if found is None or (isinstance(found, peewee.Database) and found.deferred):
+        raise ConfigError(
+            "The database given to Apiary has no address yet. Call its initialize() or init()"
+            " before init_app."
+        )
+    if not isinstance(found, peewee.Database):
+        raise ConfigError(
+            "Apiary(database=...) takes a peewee Database. An address goes into"
+            " APIARY_DATABASE_URL."
+        )
+    return found
+
+
+def register(app: Flask, pages: Blueprint) -> None:
+    """Register our pages where nothing of the host's own stands.
+
+    :raises ConfigError: one of the host's does, or bears our name.
+    """
+    if pages.name in app.blueprints:
+        raise ConfigError(
+            f'This app has a blueprint named "{pages.name}" already, which is the name of ours.'
+            " Give that one another name."
+        )
+    taken = {
+        (rule.rule, way): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for way in _ways(rule.methods)
+    }
+    app.register_blueprint(pages)
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.startswith(f"{pages.name}."):
+            continue
+        for way in _ways(rule.methods):
+            if endpoint := taken.get((rule.rule, way)):
+                raise ConfigError(
+                    f"The page {rule.rule} is {endpoint} already. Mount Apiary elsewhere:"
+                    ' Apiary(url_prefix="/models").'
+                )
+
+
+def _ways(methods: set[str] | None) -> set[str]:
+    return (methods or {"GET"}) - {"HEAD", "OPTIONS"}
+
+
+def upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:
+    """Upgrade an embedded database, which has no operator who would do it.
+
+    :raises ConfigError: it cannot be used.
+    """
+    try:
+        db.upgrade(database, migrations)
+    except (peewee.PeeweeException, OSError) as error:
+        raise ConfigError(
+            f"The database {database.database} cannot be used: {error}. Its file and its folder"
+            " must be writable for this account."
+        ) from error
+
+
+def before_use(*, whole_app: bool, embedded: bool) -> Callable[[], None]:
+    """What each process looks at before its first page: tables, key ring, the way home.
+
+    :param whole_app: stand before every page of the app, whose own tables are looked after
+        here too; else before ours only.
+    :param embedded: the tables are up to date already.
+    """
+    upgraded, looked = embedded, False
+
+    def check() -> None:
+        nonlocal upgraded, looked
+        if not whole_app and request.blueprint != "apiary":
+            return
+        if not upgraded:
+            _refuse_old_tables()
+            upgraded = True
+        if not looked:
+            _check_home()
+            looked = _look_at_key_ring()
+
+    return check
+
+
+def _look_at_key_ring() -> bool:
+    try:
+        with db.connected():
+            missing = rotation.look(current().vault.ring)
+    except (peewee.PeeweeException, MaxConnectionsExceeded):
+        # The page that needs the database says so; the next request looks again.
+        return False
+    if missing:
+        _log.error("%s", missing)
+    return True
+
+
+def _check_home() -> None:
+    home, app = current().home, db.sender()
+    if home is not None and home not in app.view_functions:
+        raise ConfigError(f"Apiary(home=...): {home!r} is no endpoint of this app.")
+
+
+def _refuse_old_tables() -> None:
+    state = current()
+    try:
+        missing = db.pending(state.database, state.migrations)
+    except (peewee.PeeweeException, MaxConnectionsExceeded):
+        _log.exception("the database cannot be reached")
+        raise ServiceUnavailable(
+            "The database cannot be reached right now. Try again in a moment."
+        ) from None
+    if missing:
+        _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
+        raise ServiceUnavailable(
+            "This site's database is not up to date. Its operator has to run: flask apiary upgrade"
+        )

@@ -71,13 +71,13 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
         may_add_endpoint=lambda owner: bool((found := visitors.person()) and found.member),
     )
     apiary.init_app(app)
-    answers = Answers()
+    answers = Answers(settings.most_answers)
     counted = not (app.testing and app.config.get("APIARY_LIMITS") is False)
     broadcast = None
     if url := values.get("APIARY_REDIS_URL"):
         # All processes of a site sign with one secret; another site's is another one.
         digest = hashlib.sha256(str(app.secret_key).encode()).hexdigest()
-        broadcast = Broadcast(Shared(url, f"apiary:{digest[:12]}:"), answers)
+        broadcast = Broadcast(Shared(url, f"apiary:{digest[:12]}:"), answers, settings.most_answers)
     app.extensions["apiary.host"] = Host(
         settings,
         apiary,

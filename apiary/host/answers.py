@@ -263,10 +263,25 @@ class Full(Exception):
         self.message = message
 
 
-class Answers:
-    """The answers of one process, the running ones and for a minute the finished ones."""
+def too_many() -> Full:
+    return Full(
+        "too_many_answers",
+        f"{MOST_PER_OWNER} of your answers are being written. Wait for one to end.",
+    )
 
-    def __init__(self) -> None:
+
+def busy() -> Full:
+    return Full("server_busy", "The server is busy with other answers. Try again soon.")
+
+
+class Answers:
+    """The answers of one process, the running ones and for a minute the finished ones.
+
+    :param most: how many may run at once, 0 for as many as the process takes.
+    """
+
+    def __init__(self, most: int = 0) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._by_conversation: dict[str, Answer] = {}
         self.relay = Relay()
@@ -284,12 +299,9 @@ class Answers:
                     "busy", "An answer is still being written here. Stop it, or wait for it."
                 )
             if sum(a.owner == answer.owner for a in running) >= MOST_PER_OWNER:
-                raise Full(
-                    "too_many_answers",
-                    f"{MOST_PER_OWNER} of your answers are being written. Wait for one to end.",
-                )
-            if len(running) >= MOST:
-                raise Full("server_busy", "The server is busy with other answers. Try again soon.")
+                raise too_many()
+            if len(running) >= min(MOST, self._most or MOST):
+                raise busy()
             self._by_conversation[answer.conversation_id] = answer
 
     def drop(self, answer: Answer) -> None:

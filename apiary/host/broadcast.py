@@ -12,9 +12,10 @@ from apiary import database
 
 from . import conversations, elsewhere, writer
 from .answers import HEARTBEAT, Answer, Answers
+from .places import Places
 from .readers import Seat
 from .shared import DEAD, Away, Published, Shared, behind
-from .tables import Conversation, Message
+from .tables import Conversation, Message, name_of
 
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds: what other processes' readers wait longer.
@@ -27,10 +28,14 @@ _LATER = 1.0
 
 
 class Broadcast:
-    """One thread that tells of this process's answers while there are any."""
+    """One thread that tells of this process's answers while there are any.
 
-    def __init__(self, shared: Shared, answers: Answers) -> None:
+    :param most: how many answers may run on the whole site, 0 for any number.
+    """
+
+    def __init__(self, shared: Shared, answers: Answers, most: int = 0) -> None:
         self.shared = shared
+        self.places = Places(shared, most)
         self._answers = answers
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -52,6 +57,7 @@ class Broadcast:
             time.sleep(_EVERY)
             try:
                 busy = self._round(app)
+                self.places.renew()
             except Away:
                 # What of it arrived is not known: all is told anew.
                 self._known.clear()
@@ -101,7 +107,7 @@ class Broadcast:
 
     def stop(self, row: Message) -> bool:
         """Stop another process's answer. False when nobody did; the caller marks it then."""
-        if not self.shared.stop(_name(row)):
+        if not self.shared.stop(name_of(row)):
             return False
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -112,14 +118,14 @@ class Broadcast:
 
     def dead(self, row: Message) -> bool:
         """Whether the process that wrote this answer is surely gone."""
-        return abs(time.time() - row.saved) > DEAD and self.shared.claimed(_name(row)) is False
+        return abs(time.time() - row.saved) > DEAD and self.shared.claimed(name_of(row)) is False
 
     def find(self, conversation: Conversation, seen: int) -> str | None:
         """The name of the answer there that goes on behind what somebody has seen of it."""
         rows = conversations.messages(conversation)
         if seen >= elsewhere.FIRST or not rows or rows[-1].role != "assistant":
             return None
-        last = _name(rows[-1])
+        last = name_of(rows[-1])
         running = rows[-1].state == "streaming"
         return last if (running or seen) and self.shared.has(last) else None
 
@@ -182,15 +188,10 @@ def bury(broadcast: Broadcast, name: str) -> Message | None:
     return row
 
 
-def _name(row: Message) -> str:
-    """As :attr:`.answers.Answer.name`."""
-    return f"{row.id}.{row.continued}"
-
-
 def _named(name: str) -> peewee.Expression:
     id, _, generation = name.rpartition(".")
     return (Message.id == id) & (Message.continued == int(generation))
 
 
 def _streaming(row: Message) -> peewee.Expression:
-    return _named(_name(row)) & (Message.state == "streaming")
+    return _named(name_of(row)) & (Message.state == "streaming")

@@ -10,7 +10,7 @@ from apiary import database
 from . import branches
 from .shared import DEAD
 from .state import here
-from .tables import Attachment, Conversation, Message, Spent, clean
+from .tables import Attachment, Conversation, Message, Spent, clean, name_of
 
 TITLE_LENGTH = 60
 #: Of a title that somebody wrote by hand.
@@ -139,7 +139,7 @@ def is_running(row: Message) -> bool:
     if silent < DEAD:
         return True
     broadcast = here().broadcast
-    claimed = None if broadcast is None else broadcast.shared.claimed(row.id)
+    claimed = None if broadcast is None else broadcast.shared.claimed(name_of(row))
     return silent < LEASE if claimed is None else claimed
 
 

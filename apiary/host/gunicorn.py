@@ -4,6 +4,7 @@ a good end.
 ``gunicorn --worker-class apiary.host.gunicorn.Worker``
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,8 +13,10 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from . import undertaker
 from .relay import HANDS_OVER, HandedOver
 
+_log = logging.getLogger(__name__)
 #: Seconds before gunicorn's graceful time-out at which what still runs is broken off.
 _MARGIN = 3.0
 
@@ -135,6 +138,15 @@ class _Body:
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()
+
+
+def _look(app: Any) -> None:
+    if "apiary.host" in getattr(app, "extensions", {}):
+        try:
+            undertaker.look(app)
+        except Exception:
+            # The database may be away, or older than the code: whoever looks at them marks them.
+            _log.warning("Nobody looked for the answers of dead processes", exc_info=True)
 
 
 def _break_off(app: Any) -> None:

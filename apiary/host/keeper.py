@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from apiary import ApiaryError
+from apiary import ApiaryError, database
 
-from . import answers, conversations, writer
+from . import answers, conversations, undertaker, writer
 from .answers import Answer, Answers
 from .broadcast import Broadcast
 
@@ -20,6 +20,8 @@ _EVERY = 1.0
 _REST = 10.0
 #: A silent answer gives a sign of life as often as this.
 _SIGN = 5.0
+#: Seconds between two looks for answers of processes that died.
+_SWEEP = 30.0
 #: Seconds for which an end is kept that the database does not take.
 _PATIENCE = 60.0
 
@@ -44,6 +46,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._app: Flask | None = None
+        self._swept = 0.0
         #: Ends that the database did not take: how to save each, and since when.
         self._owed: dict[Answer, tuple[Callable[[], None], float]] = {}
 
@@ -100,6 +103,10 @@ class Keeper:
                     # The others would each wait as long, and be no better off.
                     break
         self._pay(now)
+        if now > self._swept + _SWEEP:
+            self._swept = now
+            with database.connection_context():
+                undertaker.sweep()
 
     def _pay(self, now: float) -> None:
         """Save the ends that the database did not take, as many as it takes now."""

@@ -83,11 +83,25 @@ def take_place(owner: str, conversation: Conversation, message_id: str | None = 
     :raises Refusal: an answer is running here, or too many elsewhere.
     """
     answer = Answer(message_id or new_id(), conversation.id, owner)
+    answers, broadcast = here().answers, here().broadcast
     try:
-        here().answers.open(answer)
+        answers.open(answer)
+        if broadcast is not None:
+            try:
+                broadcast.places.take(answer)
+            except Full:
+                answers.drop(answer)
+                raise
     except Full as full:
         raise Refusal(full.code, full.message, "wait") from None
     return answer
+
+
+def leave_place(answer: Answer) -> None:
+    """Give the place back of an answer that never began."""
+    here().answers.drop(answer)
+    if (broadcast := here().broadcast) is not None:
+        broadcast.places.leave(answer)
 
 
 def settled(conversation: Conversation) -> list[Message]:

@@ -41,6 +41,12 @@ HOST_VARIABLES = (
         "How the log on standard error is written: text, or json with one object on each line.",
     ),
     Variable(
+        "APIARY_MOST_ANSWERS",
+        "",
+        "How many answers may be written at once on the whole site; without Redis, in each"
+        " process. Empty: 2,000 in each process.",
+    ),
+    Variable(
         "APIARY_OPERATOR_TOKEN",
         "",
         "Opens /metrics and /operator, 16 characters or more. Empty: these pages do not exist.",
@@ -66,6 +72,8 @@ class HostSettings:
     signup: bool
     proxy_hops: int
     log_format: str
+    #: On the whole site, 0 for any number.
+    most_answers: int
     operator_token: str
 
     @property
@@ -117,6 +125,7 @@ class HostSettings:
             signup=signup,
             proxy_hops=_number(config, "APIARY_PROXY_HOPS", 0, 0, 16),
             log_format=log_format,
+            most_answers=_number(config, "APIARY_MOST_ANSWERS", 0, 1, 10**6),
             operator_token=token,
         )
 

@@ -123,6 +123,11 @@ class Message(Table):
         indexes = ((("conversation", "position"), True),)
 
 
+def name_of(row: Message) -> str:
+    """The name of an answer among the processes of a site, as :attr:`.answers.Answer.name`."""
+    return f"{row.id}.{row.continued}"
+
+
 class Spent(Table):
     """What an answer cost that is deleted since. A trigger of the database writes it."""
 

@@ -82,7 +82,7 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
                 _keep_waiting(conversation, question)
             raise
     except BaseException:
-        here().answers.drop(answer)
+        orders.leave_place(answer)
         raise
 
 
@@ -105,7 +105,7 @@ def again(
             raise Refusal("nothing_to_answer", "There is no question to answer yet. Write one.")
         return _begin(answer, conversation, shown, wish, rows)
     except BaseException:
-        here().answers.drop(answer)
+        orders.leave_place(answer)
         raise
 
 
@@ -145,7 +145,7 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
         orders.start(answer, replace(order, already=used))
         return answer
     except BaseException:
-        here().answers.drop(answer)
+        orders.leave_place(answer)
         raise
 
 

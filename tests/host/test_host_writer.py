@@ -4,6 +4,7 @@ import threading
 import time
 from decimal import Decimal
 
+import peewee
 import pytest
 from playhouse.pool import MaxConnectionsExceeded
 
@@ -249,3 +250,34 @@ def test_without_a_thread_the_answer_ends_at_once_and_can_be_asked_again(
     monkeypatch.undo()
     found, row = ask(reader, script, Delta("hi"), Done("stop"))
     assert found[-1].kind == "done" and row["text"] == "hi"
+
+
+def test_an_end_is_owed_until_the_database_takes_it(reader, script, monkeypatch):
+    calls, end = [], writer._end
+
+    def refused(answer, values):
+        calls.append(answer.ended)
+        if len(calls) < 3:
+            raise peewee.OperationalError("the database is away")
+        end(answer, values)
+
+    monkeypatch.setattr(writer, "_end", refused)
+    script.events = [Delta("all of it"), Done("stop")]
+    conversation = reader.conversation()
+    with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
+        # Nobody is told of an end that is not saved.
+        assert "event: done" in answer.text and calls == [None] * 3
+    row = reader.messages(conversation)[-1]
+    assert (row["state"], row["text"]) == ("complete", "all of it")
+
+
+def test_an_end_that_is_never_taken_is_told(reader, script, monkeypatch):
+    def refused(answer, values):
+        raise peewee.OperationalError("the database is away")
+
+    monkeypatch.setattr(writer, "_end", refused)
+    monkeypatch.setattr(keeper, "_PATIENCE", 0.5)
+    script.events = [Delta("all of it"), Done("stop")]
+    conversation = reader.conversation()
+    with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
+        assert "not_saved" in answer.text and "Copy it" in answer.text

@@ -1,11 +1,12 @@
 """Two app processes, PostgreSQL and Redis: an answer belongs to the site, not to a process."""
 
 import itertools
+import json
 import os
 import signal
 import time
 
-from tests.scale.running import text_of, workers
+from tests.scale.running import Person, text_of, workers
 
 
 def wait_for(what, seconds=15.0):
@@ -98,3 +99,33 @@ def test_limits_hold_across_processes(site, person):
         ann.post(f"{(one, two)[n % 2]}/settings/openrouter/check").status_code for n in range(24)
     ]
     assert answers.count(429) >= 3, answers
+
+
+def test_places_are_counted_together_and_those_of_the_dead_are_free_again(site, sandbox, person):
+    sandbox.state.switches.pace = 3
+    most = {"APIARY_MOST_ANSWERS": "5"}
+    (server, one), (_, two) = site(**most), site(**most)
+    ann, ben, cem = person(one), person(one), person(two)
+
+    def asks(who, base, talk=None):
+        """What somebody is told who asks in a conversation and leaves."""
+        talk = talk or who.another(base)
+        body, url = {"text": "count", "model": "sandbox/slow"}, f"{base}{talk.talk}/messages"
+        with who.http.stream("POST", url, json=body, headers=who.headers) as response:
+            if response.status_code == 200:
+                return talk
+            return response.status_code, json.loads(response.read())["code"]
+
+    talks = [asks(ann, base) for base in (one, two, one)]
+    assert all(isinstance(talk, Person) for talk in talks), talks
+    # Three for each person, wherever; five for all.
+    assert asks(ann, two) == (429, "too_many_answers")
+    mine = asks(ben, one)
+    assert isinstance(asks(cem, two), Person)
+    assert asks(cem, two) == (503, "server_busy")
+    # A place that is left is free at once, those of a killed process after a while.
+    assert ben.post(f"{two}{mine.talk}/stop").status_code in (204, 303)
+    spare, more = cem.another(two), ann.another(two)
+    wait_for(lambda: isinstance(asks(cem, two, spare), Person), 5)
+    kill(server)
+    wait_for(lambda: time.sleep(1) or isinstance(asks(ann, two, more), Person))

@@ -147,7 +147,7 @@ def _refuse_old_tables() -> None:
     except (peewee.PeeweeException, MaxConnectionsExceeded):
         _log.exception("the database cannot be reached")
         raise ServiceUnavailable(
-            "The database cannot be reached right now. Try again in a moment."
+            "The database cannot be used right now. Try again in a moment."
         ) from None
     if missing:
         _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)

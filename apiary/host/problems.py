@@ -142,7 +142,7 @@ def _database(error: peewee.PeeweeException) -> Response:
     _log.error("The database failed", exc_info=error)
     return problem(
         503,
-        "The database cannot be reached right now. Try again in a moment.",
+        "The database cannot be used right now. Try again in a moment.",
         code="database",
         action="retry",
     )

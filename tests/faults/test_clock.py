@@ -1,14 +1,11 @@
 """The real server with a clock that is set forward or back by an hour in the middle of things.
 
-clock.c stands between the server's processes and the system's clock.
+machine.c stands between the server's processes and the system's clock.
 """
 
 import secrets
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -17,47 +14,24 @@ import pytest
 
 from apiary.crypto import new_key
 from tests.conftest import LiveSandbox
+from tests.faults.machine import Machine
 from tests.faults.story import Server, Visitor
 
 HOUR = 3600
+SetClock = Callable[[int], None]
 both_ways = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 
 
-class Clock:
-    """The clock of one machine: what its processes have to be started with, and its hand."""
-
-    def __init__(self, folder: Path, library: Path) -> None:
-        self._file = folder / "clock"
-        self.environ = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self._file)}
-        self._file.write_bytes(bytes(8))
-
-    def set(self, seconds: int) -> None:
-        """Stand so far from the true time."""
-        with self._file.open("r+b", buffering=0) as file:
-            file.write(seconds.to_bytes(8, sys.byteorder, signed=True))
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler; on Debian: apt install gcc libc6-dev")
-    made = tmp_path_factory.mktemp("clock") / "clock.so"
-    source = Path(__file__).with_name("clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, source], check=True)
-    return made
-
-
 @pytest.fixture
-def clock(tmp_path: Path, library: Path) -> Clock:
-    return Clock(tmp_path, library)
+def clock(machine: Machine) -> Callable[[int], None]:
+    return machine.clock
 
 
 @pytest.fixture
 def server(
-    tmp_path: Path, sandbox: LiveSandbox, database_url: str, clock: Clock
+    tmp_path: Path, sandbox: LiveSandbox, database_url: str, machine: Machine
 ) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, database_url, **clock.environ)
+    made = Server(tmp_path, sandbox, database_url, **machine.environ)
     try:
         made.start()
         yield made
@@ -81,16 +55,16 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @both_ways
 def test_between_the_click_and_the_callback(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     back = visitor.begin(sandbox)
-    clock.set(jump)
+    clock(jump)
     assert abs(date(server) - time.time() - jump) < 60, "the server's clock was not set"
     assert visitor.http.get(back).status_code == 303
     assert visitor.flow()["state"] == "expired" and "Nothing was saved" in visitor.flow()["message"]
     assert visitor.card()["state"] == "none"
     # It stays used up when the clock is put right again.
-    clock.set(0)
+    clock(0)
     visitor.http.get(back)
     assert visitor.flow()["state"] == "expired" and sandbox.exchanges == 0
     visitor.http.get(visitor.begin(sandbox, "second-0123456789a"))
@@ -99,13 +73,13 @@ def test_between_the_click_and_the_callback(
 
 @both_ways
 def test_in_the_middle_of_the_exchange(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     back = visitor.begin(sandbox)
     sandbox.state.switches.exchange_delay = 3
     with pytest.raises(httpx.HTTPError):
         visitor.http.get(back, timeout=0.7)
-    clock.set(jump)
+    clock(jump)
     # Who looks sees an exchange that takes far too long; the one who makes it knows better.
     assert visitor.flow()["state"] in {"exchanging", "lost"}
     end = time.monotonic() + 10
@@ -119,14 +93,14 @@ def test_in_the_middle_of_the_exchange(
 @sqlite_only
 @both_ways
 def test_an_exchange_that_died_ends(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     back = visitor.begin(sandbox)
     sandbox.state.switches.exchange_delay = 3
     with pytest.raises(httpx.HTTPError):
         visitor.http.get(back, timeout=0.7)
     server.kill()
-    clock.set(jump)
+    clock(jump)
     server.start()
     assert visitor.flow()["state"] == "lost" and "delete it there" in visitor.flow()["message"]
     visitor.http.get(back)
@@ -135,13 +109,13 @@ def test_an_exchange_that_died_ends(
 
 @both_ways
 def test_in_the_middle_of_an_answer(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     visitor.connect(sandbox)
     sandbox.state.switches.pace = 0.4
     with visitor.ask("Tell me") as answer:
         answer.read(until=1.5)
-        clock.set(jump)
+        clock(jump)
         other = Visitor(server.url)
         other.http.cookies = visitor.http.cookies
         other.token = visitor.token
@@ -160,14 +134,14 @@ def test_in_the_middle_of_an_answer(
 
 @both_ways
 def test_an_answer_that_died_can_be_asked_again(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     visitor.connect(sandbox)
     sandbox.state.switches.pace = 0.4
     with visitor.ask("Tell me") as answer:
         answer.read(until=1.5)
         server.kill()
-    clock.set(jump)
+    clock(jump)
     server.start()
     page = visitor.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
     assert "broke off" in page
@@ -178,29 +152,29 @@ def test_an_answer_that_died_can_be_asked_again(
 @sqlite_only
 @both_ways
 def test_nobody_is_signed_out(
-    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: Clock, jump: int
+    server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
 ) -> None:
     visitor.connect(sandbox)
-    clock.set(jump)
+    clock(jump)
     # A guest has nothing but the cookie: without it all would be lost.
     assert visitor.card()["state"] == "connected"
     name = {"name": "Maya", "password": "correct horse"}
     assert visitor.post("/sign-up", data=name).status_code == 303
-    clock.set(0)
+    clock(0)
     assert visitor.card()["state"] == "connected"
     assert "Maya" in visitor.http.get("/account").text
 
 
 @sqlite_only
 def test_who_guesses_gets_no_new_tries_when_the_clock_is_set_back(
-    server: Server, visitor: Visitor, clock: Clock
+    server: Server, visitor: Visitor, clock: SetClock
 ) -> None:
     def guess(word: str) -> httpx.Response:
         return visitor.post("/sign-in", data={"name": "Maya", "password": word})
 
     assert {guess(f"wrong horse {n}").status_code for n in range(10)} == {400}
     refused = guess("one more")
-    clock.set(-HOUR)
+    clock(-HOUR)
     later = guess("one more")
     assert (refused.status_code, later.status_code) == (429, 429)
     waits = [int(answer.headers["Retry-After"]) for answer in (refused, later)]
@@ -220,9 +194,9 @@ def test_two_machines_whose_clocks_differ(
     try:
         for name, seconds in (("a", HOUR), ("b", 0)):
             (tmp_path / name).mkdir()
-            machine = Clock(tmp_path / name, library)
-            machine.set(seconds)
-            server = Server(tmp_path / name, sandbox, url, **machine.environ, **shared)
+            one = Machine(tmp_path / name, library)
+            one.clock(seconds)
+            server = Server(tmp_path / name, sandbox, url, **one.environ, **shared)
             servers.append(server)
             server.start()
         ahead, right = (Visitor(server.url) for server in servers)

@@ -108,10 +108,12 @@ def test_a_first_request_while_another_writes(make_app, tmp_path: Path, caplog) 
 def test_a_read_only_file(embedded: Flask) -> None:
     opened = embedded.extensions["apiary"].database
     opened._pragmas.append(("query_only", 1))
+    opened.close_idle()
     assert state(embedded) == "connected"
     assert sign_in(embedded).get("/settings/").status_code == 200
     assert disconnect(embedded).status_code == 503
     opened._pragmas.remove(("query_only", 1))
+    opened.close_idle()
     assert disconnect(embedded).get_json()["state"] == "none"
 
 
@@ -126,6 +128,7 @@ def test_a_disk_that_is_full(embedded: Flask, tmp_path: Path) -> None:
     with embedded.app_context(), database.connection_context():
         pages = database.execute_sql("PRAGMA page_count").fetchone()[0]
     opened._pragmas.append(("max_page_count", pages))
+    opened.close_idle()
     with embedded.app_context(), database.connection_context():
         raised = None
         try:
@@ -148,6 +151,7 @@ def test_a_disk_that_is_full(embedded: Flask, tmp_path: Path) -> None:
     )
     assert refused.status_code in {422, 503}
     opened._pragmas.remove(("max_page_count", pages))
+    opened.close_idle()
     assert disconnect(embedded).get_json()["state"] == "none"
 
 

@@ -152,13 +152,23 @@ def refuse_foreign(settings: HostSettings) -> None:
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         abort(403, "This request came from another site and was not carried out.")
     origin = request.headers.get("Origin")
-    if origin is None:
-        return
-    parts = urlsplit(settings.public_url or "")
-    public = f"{parts.scheme}://{parts.netloc}"
-    ours = origin == public or (origin != "null" and urlsplit(origin).netloc == request.host)
-    if not ours:
+    if origin is not None and not is_ours(origin, settings):
         abort(403, "This request came from another site and was not carried out.")
+
+
+def is_ours(origin: str, settings: HostSettings) -> bool:
+    """Whether a page of this origin is one of this site."""
+    public = urlsplit(settings.public_url or "")
+    if origin == f"{public.scheme}://{public.netloc}":
+        return True
+    try:
+        asks = urlsplit(origin)
+    except ValueError:
+        return False
+    if asks.scheme not in ("http", "https") or asks.netloc != request.host:
+        return False
+    # Whoever stands between can make pages of our name without TLS.
+    return not (settings.https and asks.scheme == "http" and asks.hostname == public.hostname)
 
 
 def canonical(settings: HostSettings) -> AnyResponse | None:

@@ -93,7 +93,8 @@ def _address_of_a_stranger() -> str | None:
 
 
 def _operator() -> str | None:
-    asked = request.form.get("token", "").strip() or request.headers.get("Authorization")
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    asked = scheme.lower() == "bearer" or request.form.get("token", "").strip()
     return _address() if asked else None
 
 
@@ -124,6 +125,7 @@ SIGN_IN = (
 FORGIVEN = frozenset(
     {"sign-in-device", "sign-in-device-day", "sign-in-name", "sign-in-name-day", "operator"}
 )
+OPERATOR = Rule("operator", 10, 300, _operator, reads=True)
 GUEST_ADDRESS = Rule("guest-address", 3000, 3600, _newcomer)
 
 _KEY = _each("key", 20, 180)
@@ -134,7 +136,7 @@ COSTLY: dict[str, tuple[Rule, ...]] = {
     "accounts.sign_up": (Rule("sign-up-address", 300, 3600, _address),),
     "accounts.password": (Rule("password", 10, 300, _person),),
     "accounts.delete": (Rule("delete", 10, 300, _person),),
-    "operator.show": (Rule("operator", 10, 300, _operator, reads=True),),
+    "operator.show": (OPERATOR,),
     "apiary.connect": _each("connect", 60, 180),
     # It makes a row for an attempt that it overtakes.
     "apiary.cancel": _each("cancel", 60, 180),
@@ -253,9 +255,20 @@ def take_built_in() -> None:
 
     :raises flask_limiter.RateLimitExceeded: there were too many.
     """
-    host = here()
-    most = 10 * host.settings.builtin_daily_messages
-    with host.limits.shared_limit(f"{most}/day", "built-in-address", override_defaults=False):
+    most = 10 * here().settings.builtin_daily_messages
+    _take(f"{most}/day", "built-in-address")
+
+
+def take_operator() -> None:
+    """Count a token that is to be the operator's where requests are answered before the table.
+
+    :raises flask_limiter.RateLimitExceeded: there were too many.
+    """
+    _take(OPERATOR.text, OPERATOR.name)
+
+
+def _take(text: str, name: str) -> None:
+    with here().limits.shared_limit(text, name, override_defaults=False):
         pass
 
 

@@ -83,8 +83,15 @@ def check_origin() -> None:
         abort(403, localized(_FOREIGN))
     origin = request.headers.get("Origin")
     # Plain-http addresses other than loopback send no Sec-Fetch headers: then Origin decides.
-    if site is None and origin is not None and urlsplit(origin).netloc not in _own_hosts():
+    if site is None and origin is not None and _host_of(origin) not in _own_hosts():
         abort(403, localized(_FOREIGN))
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _own_hosts() -> set[str]:

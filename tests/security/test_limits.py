@@ -222,6 +222,22 @@ def test_a_browser_that_is_not_known_any_more(app: Flask, how: str) -> None:
     assert refused(guess(app, 1, "Ada", thief))
 
 
+def test_the_operator_s_token_at_both_doors(make_host: MakeHost) -> None:
+    app = make_host(APIARY_LIMITS=True, APIARY_OPERATOR_TOKEN="right" * 4)
+    client = app.test_client()
+
+    def ask(n: int, token: str = "wrong", scheme: str = "Bearer") -> TestResponse:
+        headers = {"Authorization": f"{scheme} {token}", "Accept": "text/html"}
+        return client.get(("/metrics", "/operator")[n % 2], headers=headers)
+
+    for n in range(30):
+        assert ask(n, "right" * 4).status_code == 200
+        # What a proxy in front asks for is no try.
+        assert not refused(ask(n, "QTpC", "Basic"))
+    assert until_refused(ask, 20) == 10
+    assert ask(0).status_code == ask(1).status_code == ask(0, "right" * 4).status_code == 429
+
+
 def test_a_sign_in_empties_what_was_counted(app: Flask) -> None:
     Browser(app).sign_up("Ada", PASSWORD)
     for _ in range(3):

@@ -1,5 +1,6 @@
 """The forms of the account pages."""
 
+from flask import request
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, PasswordField, StringField
 
@@ -7,33 +8,41 @@ from wtforms import BooleanField, HiddenField, PasswordField, StringField
 # wrong field from being missing altogether.
 
 
-class SignInForm(FlaskForm):  # type: ignore[misc]
+class Form(FlaskForm):  # type: ignore[misc]
+    """Reads forms only. Left alone it would take JSON too, of any shape."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        def wrap_formdata(self, form: object, formdata: object) -> object:
+            return None if request.is_json else super().wrap_formdata(form, formdata)
+
+
+class SignInForm(Form):
     name = StringField("Name")
     password = PasswordField("Password")
     bring = BooleanField("Bring the conversations of this browser into the account", default=True)
     next = HiddenField()
 
 
-class SignUpForm(FlaskForm):  # type: ignore[misc]
+class SignUpForm(Form):
     name = StringField("Name")
     password = PasswordField("Password")
     next = HiddenField()
 
 
-class PasswordForm(FlaskForm):  # type: ignore[misc]
+class PasswordForm(Form):
     password = PasswordField("Current password")
     new_password = PasswordField("New password")
 
 
-class DeleteForm(FlaskForm):  # type: ignore[misc]
+class DeleteForm(Form):
     password = PasswordField("Password")
     sure = BooleanField("Yes, delete everything")
 
 
-class OperatorForm(FlaskForm):  # type: ignore[misc]
+class OperatorForm(Form):
     token = PasswordField("Operator's token")
     dial = BooleanField("Also ask each provider whether it answers")
 
 
-class PlainForm(FlaskForm):  # type: ignore[misc]
+class PlainForm(Form):
     """A button and its token."""

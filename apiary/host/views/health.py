@@ -8,6 +8,7 @@ from flask import Blueprint, Response, abort, current_app, jsonify, request
 
 from apiary import database
 
+from .. import limits
 from .. import metrics as counters
 from ..state import here
 
@@ -52,10 +53,14 @@ def metrics() -> Response:
     if not here().settings.operator_token:
         abort(404)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not is_operators(token.strip()):
+    asked = scheme.lower() == "bearer"
+    if asked:
+        limits.take_operator()
+    if not (asked and is_operators(token.strip())):
         refused = Response("Bearer token needed.\n", 401, mimetype="text/plain")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
+    limits.forgive()
     text = here().metrics.text(**counters.gauges())
     return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -117,7 +117,10 @@ def _word(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | 
 def _fields() -> dict[str, Any]:
     if not request.is_json:
         return request.form.to_dict()
-    value = request.get_json(silent=True)
+    try:
+        value = request.get_json(silent=True)
+    except RecursionError:
+        value = None
     if not isinstance(value, dict):
         abort(400, "The request holds no JSON object.")
     return value

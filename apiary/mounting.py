@@ -17,6 +17,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from . import db, rotation
 from .errors import ConfigError
 from .state import current
+from .translation import localized, say
 
 _log = logging.getLogger("apiary")
 
@@ -146,11 +147,11 @@ def _refuse_old_tables() -> None:
         missing = db.pending(state.database, state.migrations)
     except (peewee.PeeweeException, MaxConnectionsExceeded):
         _log.exception("the database cannot be reached")
-        raise ServiceUnavailable(
-            "The database cannot be used right now. Try again in a moment."
-        ) from None
+        sentence = say("The database cannot be used right now. Try again in a moment.")
+        raise ServiceUnavailable(localized(sentence)) from None
     if missing:
         _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
-        raise ServiceUnavailable(
+        sentence = say(
             "This site's database is not up to date. Its operator has to run: flask apiary upgrade"
         )
+        raise ServiceUnavailable(localized(sentence))

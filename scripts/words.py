@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What marks a text: in the plug-in, in the host, in scripts.
 _PYTHON = {
     **DEFAULT_KEYWORDS,
+    "gettext_noop": None,
     "lazy_gettext": None,
     "lazy_ngettext": (1, 2),
     "say": None,

@@ -1,5 +1,6 @@
 """Other languages: the catalogues, sentences, and the plug-in's pages in hosts of every kind."""
 
+import ast
 import gettext
 import json
 import pickle
@@ -46,7 +47,7 @@ each_catalogue = pytest.mark.parametrize(
 
 
 def test_german_is_there() -> None:
-    assert [(wing.domain, tag) for wing, tag in KNOWN] == [("apiary", "de")]
+    assert [(wing.domain, tag) for wing, tag in KNOWN] == [("apiary", "de"), ("messages", "de")]
 
 
 @each_catalogue
@@ -111,6 +112,75 @@ def test_scripts_are_asked_for_every_text_they_say() -> None:
             m for m in words.texts(found) if any(p.endswith(".js") for p, _ in m.locations)
         ]
         assert of_scripts and len(said) == len(of_scripts)
+
+
+_SENTENCE = re.compile(r"[A-Z“][^\n]*[a-z]{2,} [^\n]*[.?!…]")
+#: Calls whose texts are translated, and those whose texts are for operators and programmers.
+_SAID = {"gettext", "gettext_noop", "lazy_gettext", "ngettext", "say", "say_n"}
+_NOT_FOR_READERS = {"Check", "ConfigError", "OperationalError", "RuntimeError", "TypeError"} | {
+    *("Variable", "debug", "error", "exception", "info", "warning")
+}
+#: Files whose sentences are for machines, for models or for operators.
+_OTHERS = re.compile(
+    r"apiary/(cli|sandbox)/|apiary/(readiness|testing|host/environment|host/metrics)\.py"
+)
+
+
+def _unsaid(tree: ast.Module) -> Iterator[str]:
+    """Sentences in Python that no call marks for translation."""
+    known: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
+            known.add(id(getattr(node.body[0], "value", None)))
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in _SAID | _NOT_FOR_READERS:
+                known |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in known:
+            continue
+        text = ""
+        if isinstance(node, ast.JoinedStr):
+            known |= {id(inner) for inner in ast.walk(node)}
+            text = "".join(str(getattr(part, "value", "")) for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value.strip()
+        if _SENTENCE.fullmatch(text):
+            yield text
+
+
+def test_no_sentence_of_the_sources_is_left_out() -> None:
+    found = [
+        (name, text)
+        for path in sorted((ROOT / "apiary").rglob("*.py"))
+        if not _OTHERS.match(name := path.relative_to(ROOT).as_posix())
+        for text in _unsaid(ast.parse(path.read_text()))
+    ]
+    # What a model is told when its answer was cut, and a program without its token.
+    assert [text for name, text in found if name not in _TO_MACHINES] == []
+
+
+_TO_MACHINES = {"apiary/host/turns.py", "apiary/host/views/health.py"}
+
+
+def test_no_sentence_of_the_scripts_is_left_out() -> None:
+    comment = re.compile(r"^\s*(?://|/?\*).*$|\s//\s.*$", re.M)
+    text = re.compile(r"""(phraseN?\(\s*(?:"[^"]*",\s*)?)?(["`])((?:(?!\2)[^\\\n]|\\.)*)\2""")
+    for path in [*ROOT.glob("static/apiary/*.js"), *ROOT.glob("static/host/*.js")]:
+        for found in text.finditer(comment.sub("", path.read_text())):
+            assert found[1] or not _SENTENCE.fullmatch(found[3].strip()), (path.name, found[3])
+
+
+@pytest.mark.parametrize("wing", words.WINGS, ids=["apiary", "host"])
+def test_no_text_of_the_templates_is_left_out(wing) -> None:
+    """Between tags, and in what is read out or shown."""
+    for path in wing.files():
+        if path.suffix == ".html":
+            plain = re.sub(r"{#.*?#}|{%.*?%}|{{.*?}}", "", path.read_text(), flags=re.S)
+            left = {text for text in read(plain) if re.search("[A-Za-z]{2}", text)}
+            # Attributes that a block puts into a tag.
+            left -= {text for text in left if text.startswith("data-")}
+            assert left <= {"conversations.json", "UTC", "https://models.example.org/v1"}, path
 
 
 # Sentences

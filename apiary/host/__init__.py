@@ -11,7 +11,18 @@ from flask.wrappers import Response
 
 from apiary import STATIC, TEMPLATES, Apiary, generated_secret
 
-from . import edge, environment, limits, logs, metrics, moments, problems, views, visitors
+from . import (
+    edge,
+    environment,
+    language,
+    limits,
+    logs,
+    metrics,
+    moments,
+    problems,
+    views,
+    visitors,
+)
 from .answers import Answers
 from .broadcast import Broadcast
 from .keeper import Keeper
@@ -57,6 +68,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     app.secret_key = values.get("APIARY_SECRET_KEY") or generated_secret(
         instance / "secret_key", edge.new_secret
     )
+    language.register(app, visitors.wanted_language)
     logs.register(app, settings)
     metrics.register(app)
     edge.protect(app, settings)

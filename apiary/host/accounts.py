@@ -13,6 +13,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from apiary import database
 
 from . import activity
+from .language import gettext
 from .tables import Account, clean, new_id
 
 NAME_LENGTH = 64
@@ -21,9 +22,8 @@ _LONGEST_NAME = 4 * NAME_LENGTH
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 200
 
 
-_account = database.prepare(
-    lambda owner: Account.select(Account.id, Account.name, Account.epoch).where(Account.id == owner)
-)
+_SEEN = (Account.id, Account.name, Account.epoch, Account.language)
+_account = database.prepare(lambda owner: Account.select(*_SEEN).where(Account.id == owner))
 
 
 class Refused(Exception):
@@ -43,6 +43,8 @@ class Person(UserMixin):  # type: ignore[misc]
     name: str | None = None
     epoch: int = 0
     transient: bool = False
+    #: The tag of the language that was chosen, None where the browser says it.
+    language: str | None = None
 
     @property
     def member(self) -> bool:
@@ -63,7 +65,7 @@ def load(owner: str) -> Person | None:
 
 
 def _person(row: Account) -> Person:
-    return Person(row.id, row.name, row.epoch)
+    return Person(row.id, row.name, row.epoch, language=row.language)
 
 
 def new_guest() -> None:
@@ -118,9 +120,9 @@ def sign_up(guest: Person | None, name: str, password: str) -> Person:
                     .execute()
                 )
                 if not changed:
-                    raise Refused("You have an account already. Sign out first.")
+                    raise Refused(gettext("You have an account already. Sign out first."))
     except peewee.IntegrityError:
-        raise Refused("That name is taken. Choose another one.") from None
+        raise Refused(gettext("That name is taken. Choose another one.")) from None
     return _person(Account.get_by_id(owner))
 
 
@@ -146,6 +148,11 @@ def change_password(person: Person, password: str) -> Person:
     """
     check_password(password, field="new_password")
     return _raise_epoch(person, password=hash_password(password))
+
+
+def choose_language(person: Person, tag: str | None) -> None:
+    """Keep the language that somebody chose; None for the browser's."""
+    Account.update(language=tag).where(Account.id == person.id).execute()
 
 
 def end_sessions(person: Person) -> Person:
@@ -175,9 +182,9 @@ def check_name(name: str) -> tuple[str, str]:
     """
     shown = " ".join(unicodedata.normalize("NFKC", name[:_LONGEST_NAME]).split())
     if not 1 <= len(shown) <= NAME_LENGTH:
-        raise Refused(f"A name has 1 to {NAME_LENGTH} characters.")
+        raise Refused(gettext("A name has 1 to %(most)s characters.", most=NAME_LENGTH))
     if not shown.isprintable():
-        raise Refused("A name can only hold characters that can be seen.")
+        raise Refused(gettext("A name can only hold characters that can be seen."))
     return shown, fold(shown)
 
 
@@ -188,7 +195,12 @@ def check_password(password: str, field: str = "password") -> str:
     """
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise Refused(
-            f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.", field
+            gettext(
+                "A password has %(least)s to %(most)s characters.",
+                least=SHORTEST_PASSWORD,
+                most=LONGEST_PASSWORD,
+            ),
+            field,
         )
     return password
 

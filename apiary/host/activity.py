@@ -11,6 +11,7 @@ from flask import Flask, has_request_context, request
 
 from apiary import connected, database, disconnected, rejected
 
+from .language import gettext, lazy_gettext
 from .state import here
 from .tables import Account, Table, clean
 
@@ -21,18 +22,19 @@ SHOWN = 50
 #: The same from the same network within this many seconds is one row that counts.
 _AGAIN = 3600.0
 _LONGEST = 255
+_HERE = "this machine"
 
 SENTENCES = {
-    "sign-in": "Signed in",
-    "sign-in-failed": "Somebody tried to sign in with a wrong password",
-    "sign-up": "Signed up",
-    "sign-out-everywhere": "Signed out everywhere",
-    "password": "Password changed",
-    "password-failed": "Somebody gave a wrong current password",
-    "connected": "Connected",
-    "disconnected": "Disconnected",
-    "rejected": "The provider no longer accepts the key",
-    "export": "Data exported",
+    "sign-in": lazy_gettext("Signed in"),
+    "sign-in-failed": lazy_gettext("Somebody tried to sign in with a wrong password"),
+    "sign-up": lazy_gettext("Signed up"),
+    "sign-out-everywhere": lazy_gettext("Signed out everywhere"),
+    "password": lazy_gettext("Password changed"),
+    "password-failed": lazy_gettext("Somebody gave a wrong current password"),
+    "connected": lazy_gettext("Connected"),
+    "disconnected": lazy_gettext("Disconnected"),
+    "rejected": lazy_gettext("The provider no longer accepts the key"),
+    "export": lazy_gettext("Data exported"),
 }
 
 
@@ -92,11 +94,21 @@ def _told(row: Activity) -> dict[str, Any]:
     return {
         "at": at.isoformat(timespec="seconds"),
         "kind": row.kind,
-        "what": SENTENCES.get(row.kind, row.kind),
-        "detail": row.detail,
-        "network": row.network,
+        "what": str(SENTENCES.get(row.kind, row.kind)),
+        "detail": _detail(row.detail),
+        "network": gettext("this machine") if row.network == _HERE else row.network,
         "times": row.times,
     }
+
+
+def _detail(kept: str) -> str:
+    """What is kept is English; it is said in the language of who looks."""
+    what, comma, how = kept.rpartition(", by ")
+    if comma and how == "Connect":
+        return gettext("%(provider)s, by Connect", provider=what)
+    if comma and how == "a pasted key":
+        return gettext("%(provider)s, by a pasted key", provider=what)
+    return kept
 
 
 def _network() -> str:
@@ -110,7 +122,7 @@ def _network() -> str:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     if ip.is_loopback:
-        return "this machine"
+        return _HERE
     return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 
@@ -118,7 +130,7 @@ def _heard(sender: Flask, kind: str, owner: str, provider: str, how: str = "") -
     # One process may hold other apps too that Apiary is mounted in.
     if "apiary.host" in sender.extensions:
         labels = {p.name: p.label for p in here().apiary.providers()}
-        note(owner, kind, labels.get(provider, provider) + how)
+        note(owner, kind, f"{labels.get(provider, provider)}{how}")
 
 
 @connected.connect

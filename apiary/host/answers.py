@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from typing import Any, Protocol
 
+from .language import gettext, tongue
 from .relay import HEARTBEAT as HEARTBEAT
 from .relay import Relay
 
@@ -91,6 +92,8 @@ class Answer:
         self.message_id = message_id
         self.conversation_id = conversation_id
         self.owner = owner
+        #: The language of who asked: an end may have to be told where no request is.
+        self.language = tongue().tag
         #: How often it was continued: a process that was taken for dead writes to none later.
         self.generation = 0
         self.began = time.monotonic()
@@ -266,12 +269,15 @@ class Full(Exception):
 def too_many() -> Full:
     return Full(
         "too_many_answers",
-        f"{MOST_PER_OWNER} of your answers are being written. Wait for one to end.",
+        gettext(
+            "%(most)s of your answers are being written. Wait for one to end.",
+            most=MOST_PER_OWNER,
+        ),
     )
 
 
 def busy() -> Full:
-    return Full("server_busy", "The server is busy with other answers. Try again soon.")
+    return Full("server_busy", gettext("The server is busy with other answers. Try again soon."))
 
 
 class Answers:
@@ -296,7 +302,8 @@ class Answers:
             running = [a for a in self._by_conversation.values() if a.ended is None]
             if any(a.conversation_id == answer.conversation_id for a in running):
                 raise Full(
-                    "busy", "An answer is still being written here. Stop it, or wait for it."
+                    "busy",
+                    gettext("An answer is still being written here. Stop it, or wait for it."),
                 )
             if sum(a.owner == answer.owner for a in running) >= MOST_PER_OWNER:
                 raise too_many()

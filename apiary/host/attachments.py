@@ -10,6 +10,7 @@ import peewee
 
 from apiary import ApiaryError, database
 
+from .language import gettext
 from .orders import Payment, Refusal
 from .state import here
 from .tables import Attachment, Conversation, Message, clean, new_id
@@ -57,16 +58,16 @@ def sniff(data: bytes) -> tuple[str, str]:
         found = "image/webp"
     if found:
         if len(data) > LARGEST_IMAGE:
-            raise Unfit("An image may have 5 MB. Make it smaller.")
+            raise Unfit(gettext("An image may have 5 MB. Make it smaller."))
         return "image", found
     try:
         text = "" if b"\0" in data else data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = ""
     if not text.strip():
-        raise Unfit("This is no PNG, JPEG, WebP or GIF image and no text (UTF-8).")
+        raise Unfit(gettext("This is no PNG, JPEG, WebP or GIF image and no text (UTF-8)."))
     if len(data) > LARGEST_TEXT:
-        raise Unfit("A text file may have 200 kB. Send a part of it.")
+        raise Unfit(gettext("A text file may have 200 kB. Send a part of it."))
     return "text", "text/plain"
 
 
@@ -89,7 +90,9 @@ def store(owner: str, name: str, data: bytes, conversation: str | None = None) -
         )
         if int(kept or 0) + len(data) > LARGEST_SUM:
             raise Unfit(
-                "You keep 50 MB of files here already. Delete a conversation that has some."
+                gettext(
+                    "You keep 50 MB of files here already. Delete a conversation that has some."
+                )
             )
         return Attachment.create(
             id=new_id(),
@@ -160,7 +163,9 @@ def _free(conversation: Conversation, ids: Sequence[str]) -> peewee.Expression:
 
 
 def _missing() -> Refusal:
-    return Refusal("no_file", "A file is not here any more. Remove it and attach it again.")
+    return Refusal(
+        "no_file", gettext("A file is not here any more. Remove it and attach it again.")
+    )
 
 
 def of(rows: Iterable[Message]) -> dict[str, list[Attachment]]:
@@ -195,7 +200,10 @@ def sees(owner: str, payment: Payment) -> bool:
 def blind(model: str) -> Refusal:
     return Refusal(
         "text_only",
-        f"{model} reads text only. Pick a model that reads images, or remove the image.",
+        gettext(
+            "%(model)s reads text only. Pick a model that reads images, or remove the image.",
+            model=model,
+        ),
         "pick_model",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from apiary import database
 
 from . import branches
+from .language import gettext, lazy_gettext
 from .shared import DEAD
 from .state import here
 from .tables import Attachment, Conversation, Message, Spent, clean, name_of
@@ -23,7 +24,7 @@ LEASE = 15.0
 WAITING = 30 * 60.0
 #: The error of an answer whose process was taken for dead.
 LOST = "broken_off"
-BROKEN_OFF = "The answer broke off because the server stopped. Ask again."
+BROKEN_OFF = lazy_gettext("The answer broke off because the server stopped. Ask again.")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HISTORY_CHARACTERS = 200_000
 
@@ -157,7 +158,7 @@ def break_off(row: Message) -> None:
     """Give an answer the state of one whose process died; the caller saves it, or does not."""
     row.state = "incomplete" if row.text else "failed"
     row.error_code = LOST
-    row.error_message = BROKEN_OFF
+    row.error_message = str(BROKEN_OFF)
     row.error_action = "retry"
     row.finished = row.saved
 
@@ -206,7 +207,7 @@ def history(
 def title_of(text: str, longest: int = TITLE_LENGTH) -> str:
     """A title of one line from the first question, or from what somebody wrote for one."""
     line = " ".join(text.split())
-    shown = "".join(c for c in line if c.isprintable()) or "Conversation"
+    shown = "".join(c for c in line if c.isprintable()) or gettext("Conversation")
     return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 

@@ -11,6 +11,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as AnyResponse
 
+from .language import gettext
 from .sessions import Sessions
 from .settings import HostSettings
 
@@ -123,15 +124,20 @@ def refuse_unknown_host(settings: HostSettings) -> None:
         if asked not in _LOOPBACK and not _is_address(asked):
             abort(
                 400,
-                "This site does not know its own name. Its operator has to set APIARY_PUBLIC_URL"
-                " to the address that browsers see.",
+                gettext(
+                    "This site does not know its own name. Its operator has to set"
+                    " APIARY_PUBLIC_URL to the address that browsers see."
+                ),
             )
         return
     if asked not in {public, *_LOOPBACK}:
         abort(
             400,
-            f"This site does not answer under that name. Its address is {settings.public_url} ."
-            " A reverse proxy in front of it has to pass on the Host header.",
+            gettext(
+                "This site does not answer under that name. Its address is %(address)s ."
+                " A reverse proxy in front of it has to pass on the Host header.",
+                address=settings.public_url,
+            ),
         )
 
 
@@ -150,10 +156,10 @@ def refuse_foreign(settings: HostSettings) -> None:
     domain is not us.
     """
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        abort(403, "This request came from another site and was not carried out.")
+        abort(403, gettext("This request came from another site and was not carried out."))
     origin = request.headers.get("Origin")
     if origin is not None and not is_ours(origin, settings):
-        abort(403, "This request came from another site and was not carried out.")
+        abort(403, gettext("This request came from another site and was not carried out."))
 
 
 def is_ours(origin: str, settings: HostSettings) -> bool:

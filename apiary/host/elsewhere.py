@@ -9,6 +9,7 @@ from apiary import database
 
 from . import conversations
 from .answers import HEARTBEAT, encode
+from .language import speaking, tongue
 from .readers import Seat
 from .tables import Message
 
@@ -21,13 +22,17 @@ _LOOK_EVERY = 0.5
 def follow(app: Flask, message_id: str, seat: Seat) -> Iterator[bytes]:
     """The events of a running answer from its beginning, as its row grows.
 
-    No connection is held between two looks.
+    No connection is held between two looks. Called in the request of who reads.
     """
+    return _events(app, message_id, seat, tongue().tag)
+
+
+def _events(app: Flask, message_id: str, seat: Seat, language: str) -> Iterator[bytes]:
     yield b": open\n\n"
     number, text, reasoning = FIRST, "", ""
     spoke = time.monotonic()
     while not seat.gone:
-        with app.app_context(), database.connection_context():
+        with app.app_context(), speaking(language), database.connection_context():
             row = Message.get_or_none(Message.id == message_id)
             running = row is not None and conversations.is_running(row)
             if row is not None and conversations.is_dead(row):

@@ -9,11 +9,19 @@ from flask import Response
 
 from . import activity, allowance, attachments, branches, conversations
 from .accounts import Person
+from .language import gettext, lazy_gettext
 from .state import here
 from .tables import Account, Attachment, Conversation, Message
 
 #: Bytes of files that an export holds, so that it can be imported again; others are named only.
 FILES = 12 * 1024 * 1024
+_STATES = {
+    "failed": lazy_gettext("failed"),
+    "incomplete": lazy_gettext("incomplete"),
+    "stopped": lazy_gettext("stopped"),
+    "streaming": lazy_gettext("streaming"),
+    "waiting": lazy_gettext("waiting"),
+}
 
 
 def attachment(text: str, mimetype: str, name: str) -> Response:
@@ -30,16 +38,18 @@ def as_json(conversation: Conversation, rows: list[Message]) -> str:
 
 def as_markdown(conversation: Conversation, rows: list[Message]) -> str:
     """The conversation to read, each message under a heading."""
-    parts = [f"# {conversation.title or 'Conversation'}", f"{_time(conversation.created)}"]
+    title = conversation.title or gettext("Conversation")
+    parts = [f"# {title}", f"{_time(conversation.created)}"]
     files = attachments.of(rows)
     for row in rows:
-        who = "You" if row.role == "user" else row.model or "Answer"
-        note = "" if row.state in ("sent", "complete") else f" ({row.state})"
-        parts.append(f"## {who}{note}")
+        who = gettext("You") if row.role == "user" else row.model or gettext("Answer")
+        state = _STATES.get(row.state, row.state)
+        parts.append(f"## {who}" if row.state in ("sent", "complete") else f"## {who} ({state})")
         if text := row.text or row.error_message:
             parts.append(text)
         if row.id in files:
-            parts.append("Files: " + ", ".join(f"`{file.name}`" for file in files[row.id]))
+            names = ", ".join(f"`{file.name}`" for file in files[row.id])
+            parts.append(gettext("Files: %(names)s", names=names))
     return "\n\n".join(parts) + "\n"
 
 

@@ -17,6 +17,7 @@ from apiary import database
 from . import attachments, conversations
 from .branches import ROOT
 from .foreign import LONGEST, OURS, File, Talk, Turn, talks
+from .language import gettext, gettext_noop, ngettext, number
 from .tables import Conversation, Message, new_id
 
 LARGEST_FILE = 20 * 1024 * 1024
@@ -52,23 +53,34 @@ class Report:
 
     def sentence(self) -> str:
         total = sum(self.conversations.values())
-        sources = " and ".join(sorted(self.conversations))
-        said = f"Imported {_several(total, 'conversation')}"
-        said += f" with {_several(self.messages, 'message')} from {sources}." if total else "."
-        skipped = [
-            f"{number:,} {words}"
-            for number, words in (
-                (self.here_already, "already here"),
-                (self.empty, "without messages"),
-                (self.unreadable, "that could not be read"),
-                (self.left_out, "pictures or files"),
+        talks = ngettext("%(num)s conversation", "%(num)s conversations", total)
+        if total:
+            said = gettext(
+                "Imported %(conversations)s with %(messages)s from %(sources)s.",
+                conversations=talks,
+                messages=_messages(self.messages),
+                sources=gettext(" and ").join(sorted(self.conversations)),
             )
-            if number
+        else:
+            said = gettext("Imported %(conversations)s.", conversations=talks)
+        skipped = [
+            gettext(words, num=number(count))
+            for count, words in (
+                (self.here_already, gettext_noop("%(num)s already here")),
+                (self.empty, gettext_noop("%(num)s without messages")),
+                (self.unreadable, gettext_noop("%(num)s that could not be read")),
+                (self.left_out, gettext_noop("%(num)s pictures or files")),
+            )
+            if count
         ]
         if skipped:
-            said += f" Skipped: {', '.join(skipped)}."
+            said += " " + gettext("Skipped: %(list)s.", list=", ".join(skipped))
         if self.cut:
-            said += f" Cut at {LONGEST:,} characters: {_several(self.cut, 'message')}."
+            said += " " + gettext(
+                "Cut at %(longest)s characters: %(messages)s.",
+                longest=number(LONGEST),
+                messages=_messages(self.cut),
+            )
         return said
 
 
@@ -78,7 +90,7 @@ def take_in(owner: str, data: bytes) -> Report:
     :raises Refused: it is none that is understood; nothing was changed.
     """
     if not _one.acquire(blocking=False):
-        raise Refused("Another import is running on this server. Try again in a minute.")
+        raise Refused(gettext("Another import is running on this server. Try again in a minute."))
     try:
         return _store(owner, _read(data))
     finally:
@@ -87,15 +99,19 @@ def take_in(owner: str, data: bytes) -> Report:
 
 def _read(data: bytes) -> Any:
     if data[:2] == b"PK":
-        raise Refused("This is a ZIP file. Unpack it and choose the file conversations.json in it.")
+        raise Refused(
+            gettext("This is a ZIP file. Unpack it and choose the file conversations.json in it.")
+        )
     if data.count(b"[") + data.count(b"{") > _MOST_OBJECTS:
-        raise Refused("The file has too many entries. Split it into smaller ones.")
+        raise Refused(gettext("The file has too many entries. Split it into smaller ones."))
     try:
         return json.loads(data.decode("utf-8-sig"))
     except RecursionError:
-        raise Refused("The file is nested too deeply to be an export of chats.") from None
+        raise Refused(gettext("The file is nested too deeply to be an export of chats.")) from None
     except ValueError:
-        raise Refused("The file holds no JSON. Choose the .json file of an export.") from None
+        raise Refused(
+            gettext("The file holds no JSON. Choose the .json file of an export.")
+        ) from None
 
 
 def _store(owner: str, value: Any) -> Report:
@@ -104,15 +120,22 @@ def _store(owner: str, value: Any) -> Report:
         for talk in talks(value):
             found += 1
             if found > MOST_CONVERSATIONS:
-                raise Refused(f"The file has more than {MOST_CONVERSATIONS:,} conversations.")
+                raise Refused(
+                    gettext(
+                        "The file has more than %(most)s conversations.",
+                        most=number(MOST_CONVERSATIONS),
+                    )
+                )
             if talk is None:
                 report.unreadable += 1
                 continue
             _take(owner, talk, report)
         if found == report.unreadable:
             raise Refused(
-                "There are no conversations in this file. Apiary reads its own export,"
-                " ChatGPT's conversations.json and the chat export of Open WebUI."
+                gettext(
+                    "There are no conversations in this file. Apiary reads its own export,"
+                    " ChatGPT's conversations.json and the chat export of Open WebUI."
+                )
             )
     return report
 
@@ -270,5 +293,5 @@ def _in_order(talk: Talk) -> tuple[list[_Entry], str | None]:
     return ordered, ids[len(talk.turns) - 1] if talk.turns else None
 
 
-def _several(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _messages(count: int) -> str:
+    return ngettext("%(num)s message", "%(num)s messages", count)

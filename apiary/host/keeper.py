@@ -13,6 +13,7 @@ from apiary import ApiaryError, database
 from . import answers, conversations, undertaker, writer
 from .answers import Answer, Answers
 from .broadcast import Broadcast
+from .language import lazy_gettext
 
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds, and times its own length that one waits for the next.
@@ -24,6 +25,7 @@ _SIGN = 5.0
 _SWEEP = 30.0
 #: Seconds for which an end is kept that the database does not take.
 _PATIENCE = 60.0
+_TOO_LONG = lazy_gettext("The answer took too long and was ended here.")
 
 
 class BrokenOff(ApiaryError):
@@ -95,7 +97,7 @@ class Keeper:
         oldest = now - answers.LONGEST
         for answer in running:
             if answer.began < oldest:
-                writer.fail(answer, ApiaryError("The answer took too long and was ended here."))
+                writer.fail(answer, ApiaryError(_TOO_LONG))
                 answer.cut()
             elif answer.stored and (answer.size > answer.saved or answer.signed < now - _SIGN):
                 answer.signed = now

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 from flask import Flask
 from markupsafe import Markup
 
+from . import language
+
 
 def register(app: Flask) -> None:
     """Give templates ``moment`` and ``day``."""
@@ -19,15 +21,11 @@ def moment(value: datetime | str | float) -> Markup:
     elif not isinstance(value, datetime):
         value = datetime.fromtimestamp(value, UTC)
     value = value.astimezone(UTC)
-    words = f"{_words(value)}, {value:%H:%M} UTC"
+    words = f"{language.day(value)}, {value:%H:%M} UTC"
     return Markup('<time datetime="{}">{}</time>').format(value.isoformat("T", "seconds"), words)
 
 
 def day(value: date | str) -> Markup:
     """A ``<time>`` for a day of the calendar."""
     found = date.fromisoformat(value) if isinstance(value, str) else value
-    return Markup('<time datetime="{}">{}</time>').format(found.isoformat(), _words(found))
-
-
-def _words(value: date) -> str:
-    return f"{value.day} {value:%B %Y}"
+    return Markup('<time datetime="{}">{}</time>').format(found.isoformat(), language.day(found))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import peewee
 from flask import Flask, current_app
 
-from apiary import ApiaryError
+from apiary import ApiaryError, localized
 
 from . import allowance, conversations, limits, payers, writer
 from .answers import Answer, Full
+from .language import gettext, lazy_gettext
 from .payers import Payer
 from .state import here
 from .tables import Conversation, Message, new_id
@@ -40,7 +41,9 @@ class NoThread(ApiaryError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The server is busy with other answers. Your message is kept; ask again soon."
+            lazy_gettext(
+                "The server is busy with other answers. Your message is kept; ask again soon."
+            )
         )
 
 
@@ -112,9 +115,9 @@ def settled(conversation: Conversation) -> list[Message]:
     rows = conversations.all_messages(conversation)
     for row in rows:
         if conversations.is_running(row):
-            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
+            raise _busy()
         if row.is_dirty() and not conversations.keep_broken_off(row):
-            raise Refusal("busy", "An answer is still being written here. Wait for it.", "wait")
+            raise _busy()
     return rows
 
 
@@ -132,7 +135,7 @@ def pay(
     try:
         model = payers.choose_model(owner, payer, conversation, wish.model)
     except ApiaryError as error:
-        raise Refusal(error.code, error.message, error.action) from None
+        raise Refusal(error.code, localized(error.message), error.action) from None
     day = None
     if payer.kind == "builtin":
         daily = here().settings.builtin_daily_messages
@@ -154,7 +157,15 @@ def pay(
 
 
 def collision() -> Refusal:
-    return Refusal("busy", "Another message was sent here at the same moment. Try again.", "retry")
+    return Refusal(
+        "busy",
+        gettext("Another message was sent here at the same moment. Try again."),
+        "retry",
+    )
+
+
+def _busy() -> Refusal:
+    return Refusal("busy", gettext("An answer is still being written here. Wait for it."), "wait")
 
 
 def _refusal(payer: Payer) -> Refusal:

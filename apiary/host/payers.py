@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from apiary import ApiaryError, Connection, database
+from apiary import ApiaryError, Connection, database, localized
 
 from . import allowance
+from .language import gettext
 from .state import here
 from .tables import Conversation
 
@@ -60,7 +61,9 @@ def resolve(
         return _nobody()
     if provider:
         found = _builtin(owner) if provider == BUILT_IN else _own(owner, provider)
-        return found or _nobody(f"{label_of(provider)} is not connected. Pick a provider.")
+        return found or _nobody(
+            gettext("%(provider)s is not connected. Pick a provider.", provider=label_of(provider))
+        )
     wanted = conversation.provider if conversation else None
     if wanted and wanted != BUILT_IN and (found := _own(owner, wanted)):
         return found
@@ -93,7 +96,7 @@ def _paid_by(connection: Connection) -> Payer:
             "none",
             name,
             label,
-            f"{label} no longer accepts your key. Connect again.",
+            gettext("%(provider)s no longer accepts your key. Connect again.", provider=label),
             code="key_rejected",
             action="reconnect",
         )
@@ -102,15 +105,19 @@ def _paid_by(connection: Connection) -> Payer:
             "none",
             name,
             label,
-            f"Your {label} key cannot be read any more. Connect again.",
+            gettext(
+                "Your %(provider)s key cannot be read any more. Connect again.", provider=label
+            ),
             code="key_unreadable",
             action="reconnect",
         )
     if not next((p.needs_key for p in here().apiary.providers() if p.name == name), True):
-        return Payer("endpoint", name, label, f"{label} answers")
+        return Payer("endpoint", name, label, gettext("%(provider)s answers", provider=label))
     if connection.source == "oauth":
-        return Payer("oauth", name, label, f"Your {label} account pays")
-    return Payer("key", name, label, f"Your {label} key pays")
+        return Payer(
+            "oauth", name, label, gettext("Your %(provider)s account pays", provider=label)
+        )
+    return Payer("key", name, label, gettext("Your %(provider)s key pays", provider=label))
 
 
 def _builtin(owner: str) -> Payer | None:
@@ -124,8 +131,10 @@ def _builtin(owner: str) -> Payer | None:
     return Payer(
         "builtin",
         BUILT_IN,
-        "Built-in model",
-        f"Built-in model, {left} of {limit} messages left today",
+        gettext("Built-in model"),
+        gettext(
+            "Built-in model, %(left)s of %(limit)s messages left today", left=left, limit=limit
+        ),
         left=left,
         limit=limit,
         model=settings.builtin_model,
@@ -136,13 +145,20 @@ def used_up() -> Payer:
     """The built-in model on a day when nothing is left of it."""
     limit = here().settings.builtin_daily_messages
     hours, minutes = divmod(allowance.renews_in() // 60, 60)
-    wait = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        wait = gettext("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes)
+    else:
+        wait = gettext("%(minutes)s min", minutes=minutes)
     return Payer(
         "none",
         BUILT_IN,
-        "Built-in model",
-        f"Today's {limit} messages of the built-in model are used up. They renew at midnight UTC,"
-        f" in {wait}. Connect a provider to go on now.",
+        gettext("Built-in model"),
+        gettext(
+            "Today's %(limit)s messages of the built-in model are used up. They renew at midnight"
+            " UTC, in %(wait)s. Connect a provider to go on now.",
+            limit=limit,
+            wait=wait,
+        ),
         left=0,
         limit=limit,
         code="daily_limit",
@@ -150,15 +166,17 @@ def used_up() -> Payer:
     )
 
 
-def _nobody(sentence: str = "No brain connected yet. Pick a provider.") -> Payer:
+def _nobody(sentence: str = "") -> Payer:
+    sentence = sentence or gettext("No brain connected yet. Pick a provider.")
     return Payer("none", None, "", sentence, code="not_connected", action="connect")
 
 
 def label_of(name: str) -> str:
     """A provider's name for people."""
     if name == BUILT_IN:
-        return "The built-in model"
-    return next((p.label for p in here().apiary.providers() if p.name == name), name)
+        return gettext("The built-in model")
+    label = next((p.label for p in here().apiary.providers() if p.name == name), name)
+    return str(localized(label))
 
 
 def known_model(owner: str, payer: Payer, conversation: Conversation | None) -> str | None:
@@ -190,7 +208,8 @@ def choose_model(owner: str, payer: Payer, conversation: Conversation, wanted: s
     if ids:
         return ids[0]
     raise NoModels(
-        catalogue.problem or f"{payer.label} lists no models. Type the name of one.",
+        localized(catalogue.problem)
+        or gettext("%(provider)s lists no models. Type the name of one.", provider=payer.label),
         provider=str(payer.provider),
     )
 
@@ -208,8 +227,11 @@ class WrongModel(ApiaryError):
 
     def __init__(self, builtin: str) -> None:
         super().__init__(
-            f"Without a connection of your own only {builtin} answers here. Choose it, or"
-            " connect a provider."
+            gettext(
+                "Without a connection of your own only %(model)s answers here. Choose it, or"
+                " connect a provider.",
+                model=builtin,
+            )
         )
 
 

@@ -9,30 +9,52 @@ from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
-from apiary import ApiaryError
+from apiary import ApiaryError, localized
 
 from . import limits
 from .conversations import NoSuchConversation
+from .language import gettext, lazy_gettext, ngettext, tongue
 from .orders import Refusal
 
 _log = logging.getLogger(__name__)
 
 # Title, and what happened and what to do next.
 _TEXTS = {
-    400: ("That did not work", "The request could not be understood. Go back and try again."),
-    401: ("Please sign in", "This page is for people who have signed in."),
-    403: ("Not allowed", "This is not allowed from here."),
-    404: ("Not found", "There is nothing here. It may have been deleted."),
-    405: ("Not possible", "This address does not take that kind of request."),
-    413: ("Too large", "That was too large to take. Send less at once."),
-    429: ("Too often", "That was too often in a short time. Wait a moment and try again."),
-    500: (
-        "Something went wrong",
-        "It is not your fault. The operator finds the reason in the log.",
+    400: (
+        lazy_gettext("That did not work"),
+        lazy_gettext("The request could not be understood. Go back and try again."),
     ),
-    503: ("Just a moment", "The site cannot answer right now. Try again in a moment."),
+    401: (
+        lazy_gettext("Please sign in"),
+        lazy_gettext("This page is for people who have signed in."),
+    ),
+    403: (lazy_gettext("Not allowed"), lazy_gettext("This is not allowed from here.")),
+    404: (
+        lazy_gettext("Not found"),
+        lazy_gettext("There is nothing here. It may have been deleted."),
+    ),
+    405: (
+        lazy_gettext("Not possible"),
+        lazy_gettext("This address does not take that kind of request."),
+    ),
+    413: (
+        lazy_gettext("Too large"),
+        lazy_gettext("That was too large to take. Send less at once."),
+    ),
+    429: (
+        lazy_gettext("Too often"),
+        lazy_gettext("That was too often in a short time. Wait a moment and try again."),
+    ),
+    500: (
+        lazy_gettext("Something went wrong"),
+        lazy_gettext("It is not your fault. The operator finds the reason in the log."),
+    ),
+    503: (
+        lazy_gettext("Just a moment"),
+        lazy_gettext("The site cannot answer right now. Try again in a moment."),
+    ),
 }
-_EXPIRED = "This page is out of date. Go back, reload it and try again."
+_EXPIRED = lazy_gettext("This page is out of date. Go back, reload it and try again.")
 
 
 def wants_json() -> bool:
@@ -58,7 +80,7 @@ def problem(
     :param retry_after: in seconds.
     """
     title, usual = _TEXTS.get(status, _TEXTS[500 if status >= 500 else 400])
-    message = message or usual
+    title, message = str(title), str(message or usual)
     if wants_json():
         body: dict[str, object] = {"code": code or f"http_{status}", "message": message}
         body["action"] = action
@@ -82,7 +104,7 @@ def _page(status: int, title: str, message: str) -> str:
         # An unknown Host leaves nothing to build addresses from, and a database that is away
         # leaves nobody to greet: then the bare sentence must do.
         return (
-            f'<!doctype html><html lang="en"><title>{escape(title)}</title>'
+            f'<!doctype html><html lang="{tongue().tag}"><title>{escape(title)}</title>'
             f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
         )
 
@@ -117,7 +139,11 @@ def _too_often(_: RateLimitExceeded) -> Response:
     seconds = limits.wait()
     return problem(
         429,
-        f"That was too often in a short time. Try again in {seconds} seconds.",
+        ngettext(
+            "That was too often in a short time. Try again in %(num)s second.",
+            "That was too often in a short time. Try again in %(num)s seconds.",
+            seconds,
+        ),
         code="too_often",
         action="wait",
         retry_after=seconds,
@@ -135,14 +161,14 @@ def _refusal(error: Refusal) -> Response:
 
 
 def _apiary(error: ApiaryError) -> Response:
-    return problem(502, error.message, code=error.code, action=error.action)
+    return problem(502, localized(error.message), code=error.code, action=error.action)
 
 
 def _database(error: peewee.PeeweeException) -> Response:
     _log.error("The database failed", exc_info=error)
     return problem(
         503,
-        "The database cannot be used right now. Try again in a moment.",
+        gettext("The database cannot be used right now. Try again in a moment."),
         code="database",
         action="retry",
     )

@@ -11,6 +11,7 @@ from flask import Flask
 from apiary import database
 
 from .answers import MOST_PER_OWNER, MOST_READERS, Answers, Full
+from .language import gettext
 from .tables import Account
 
 if TYPE_CHECKING:
@@ -69,11 +70,15 @@ class Readers:
         with self._lock:
             threads = sum(seat.thread for seat in self._seats) if thread else 0
             if len(self._seats) >= MOST or threads >= self.most_threads:
-                raise Full("server_busy", "The server is busy with other readers. Try again soon.")
+                raise Full(
+                    "server_busy", gettext("The server is busy with other readers. Try again soon.")
+                )
             if self._of_owner.get(person.id, 0) >= MOST_OF_OWNER:
                 raise Full(
                     "too_many_readers",
-                    "Your answers are being read in too many places at once. Close some pages.",
+                    gettext(
+                        "Your answers are being read in too many places at once. Close some pages."
+                    ),
                 )
             if message_id is not None:
                 same = [s for s in self._seats if s.message_id == message_id and not s.gone]

@@ -7,6 +7,7 @@ import peewee
 
 from apiary import database
 
+from .language import gettext
 from .tables import Conversation, Message
 from .words import Parts, Query
 
@@ -114,7 +115,7 @@ def _results(owner: str, query: Query, chosen: dict[str, str | None]) -> list[Re
         results.append(
             Result(
                 conversation=id,
-                title=query.mark(conversation.title or "Conversation"),
+                title=query.mark(conversation.title or gettext("Conversation")),
                 updated=conversation.updated,
                 message=row.id if row else None,
                 role=row.role if row else None,

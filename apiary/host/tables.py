@@ -45,7 +45,8 @@ class Account(Table):
     """Somebody who wrote something: a guest (no name, no password) or a member.
 
     ``name_key`` is the name as it is compared. A session carries the ``epoch`` that it was
-    made under; raising it ends all of them.
+    made under; raising it ends all of them. ``language`` is the tag of the one that was chosen,
+    None where the browser says it.
     """
 
     id = peewee.CharField(max_length=64, primary_key=True)
@@ -54,6 +55,7 @@ class Account(Table):
     password = peewee.CharField(max_length=255, null=True)
     epoch = peewee.IntegerField(default=0)
     instructions = peewee.TextField(null=True)
+    language = peewee.CharField(max_length=16, null=True)
     created = peewee.DoubleField(default=time.time)
 
 

@@ -11,6 +11,7 @@ from apiary import Usage, database
 
 from . import attachments, branches, conversations, instructions, orders, writer
 from .answers import Answer
+from .language import gettext
 from .orders import Payment, Refusal, Wish
 from .state import here
 from .tables import Conversation, Message, Spent, clean, new_id
@@ -102,7 +103,9 @@ def again(
         while shown and shown[-1].role != "user":
             shown.pop()
         if not shown:
-            raise Refusal("nothing_to_answer", "There is no question to answer yet. Write one.")
+            raise Refusal(
+                "nothing_to_answer", gettext("There is no question to answer yet. Write one.")
+            )
         return _begin(answer, conversation, shown, wish, rows)
     except BaseException:
         orders.leave_place(answer)
@@ -121,7 +124,7 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
         row = _find(rows, message_id)
         last = branches.leaf(rows, row.id) == row.id
         if row.role != "assistant" or not row.text or not last:
-            raise Refusal("nothing_to_answer", "This cannot go on. Ask again.", "retry")
+            raise Refusal("nothing_to_answer", gettext("This cannot go on. Ask again."), "retry")
         shown = branches.path(rows, row.id)
         answer.give(reasoning=row.reasoning, delta=row.text)
         answer.generation = row.continued + 1
@@ -203,7 +206,9 @@ def _find(rows: list[Message], message_id: str) -> Message:
 
 
 def _missing() -> Refusal:
-    return Refusal("no_message", "That message is not here any more. Reload the page.", "reload")
+    return Refusal(
+        "no_message", gettext("That message is not here any more. Reload the page."), "reload"
+    )
 
 
 def _keep_waiting(conversation: Conversation, question: Message) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any
 from peewee import fn
 
 from . import payers
+from .language import amount, cost, gettext, number
 from .tables import Conversation, Message, Spent
 
 PERIODS = (7, 30, 90)
@@ -72,17 +73,26 @@ class Total:
         """The cost in words, that a part of it is unknown included."""
         paying = self.answers - self.builtin
         if paying == 0:
-            return "paid by this site" if self.builtin else "–"
+            return gettext("paid by this site") if self.builtin else "–"
         if self.unpriced >= paying:
-            return "unknown"
-        return dollars(self.cost) + (" + unknown" if self.unpriced else "")
+            return gettext("unknown")
+        return _with_unknown(dollars(self.cost), self.unpriced)
 
     @property
     def used(self) -> str:
         """The tokens in words."""
         if self.answers and self.uncounted >= self.answers:
-            return "unknown"
-        return f"{self.tokens:,}" + (" + unknown" if self.uncounted else "")
+            return gettext("unknown")
+        return _with_unknown(number(self.tokens), self.uncounted)
+
+    @property
+    def vague(self) -> Mapping[str, bool]:
+        """Whether a part of what these words tell is unknown, by their name."""
+        paying = self.answers - self.builtin
+        return {
+            "spent": bool(paying and self.unpriced),
+            "used": bool(self.answers and self.uncounted),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,7 @@ def _line(row: Sequence[Any]) -> Line:
     return Line(
         day=datetime.fromtimestamp(int(day) * _DAY, UTC).date(),
         provider=provider or "",
-        model=model or "unknown",
+        model=model or "",
         payer=payer or "",
         answers=answers,
         prompt_tokens=int(prompt or 0),
@@ -159,7 +169,7 @@ def summary(found: Sequence[Line], days: int) -> Usage:
         by_day.setdefault(line.day, Total(line.day.isoformat())).add(line)
     return Usage(
         days=[total for _, total in sorted(by_day.items())],
-        models=_by(found, lambda line: line.model),
+        models=_by(found, lambda line: line.model or gettext("unknown")),
         providers=_by(found, lambda line: payers.label_of(line.provider)),
         all=everything,
     )
@@ -172,13 +182,13 @@ def _by(found: Iterable[Line], name: Callable[[Line], str]) -> list[Total]:
     return sorted(totals.values(), key=lambda total: (-total.cost, -total.tokens, total.name))
 
 
-def dollars(amount: Decimal) -> str:
+def dollars(value: Decimal) -> str:
     """An amount to read: no false zero for a small one."""
-    if amount == 0:
-        return "$0"
-    if amount < Decimal("0.0001"):
-        return "under $0.0001"
-    return f"${amount:.4f}" if amount < 1 else f"${amount:,.2f}"
+    return cost(value) if value < 1 else amount(value, 2)
+
+
+def _with_unknown(known: str, more: int) -> str:
+    return gettext("%(known)s + unknown", known=known) if more else known
 
 
 def as_csv(found: Iterable[Line]) -> str:
@@ -187,7 +197,8 @@ def as_csv(found: Iterable[Line]) -> str:
     out = csv.writer(file)
     out.writerow(_COLUMNS.split())
     for line in found:
-        row: list[object] = [line.day.isoformat(), line.provider, line.model, line.payer]
+        row: list[object] = [line.day.isoformat(), line.provider, line.model or "unknown"]
+        row.append(line.payer)
         known = line.answers > line.uncounted
         row += [
             line.answers,

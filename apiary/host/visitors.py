@@ -3,14 +3,15 @@
 from typing import Any
 
 import peewee
-from flask import Flask, abort, flash, g, redirect, request, session, url_for
+from flask import Flask, abort, flash, g, has_request_context, redirect, request, session, url_for
 from flask_login import LoginManager, current_user
 from werkzeug.wrappers import Response
 
 from apiary import database
 
-from . import accounts, edge, limits
+from . import accounts, edge, language, limits
 from .accounts import Person
+from .language import gettext
 from .problems import problem, wants_json
 from .state import here
 
@@ -34,6 +35,24 @@ def owner() -> str:
     return found.id
 
 
+def wanted_language() -> str | None:
+    """The tag of the language of this request; None where there is none.
+
+    What was chosen in the account, else in this browser, else what the browser asks for.
+    """
+    if not has_request_context():
+        return None
+    # Only who has been found already: an error may have come before that, or instead of it.
+    found = g.get("_login_user")
+    chosen = getattr(found, "language", None) or request.cookies.get(language_cookie())
+    return chosen if chosen in language.LANGUAGES else language.of_browser()
+
+
+def language_cookie() -> str:
+    """The name of the cookie that keeps the choice of a browser for who signs out."""
+    return "__Host-apiary-language" if here().settings.https else "apiary_language"
+
+
 def register(app: Flask) -> None:
     """Open the database and find the visitor, before each request that is not a file."""
     manager = LoginManager()
@@ -55,7 +74,10 @@ def unauthorized() -> Response:
     """Send people to the sign-in page, and scripts away with a sentence."""
     if wants_json():
         return problem(
-            401, "You are signed out. Sign in and try again.", code="signed_out", action="sign_in"
+            401,
+            gettext("You are signed out. Sign in and try again."),
+            code="signed_out",
+            action="sign_in",
         )
     wanted = "settings" if request.blueprint == "apiary" else "chat"
     if request.blueprint == "accounts":
@@ -110,7 +132,7 @@ def _welcome() -> None:
     """Make a guest of a visitor, or empty the session that stands for nobody any more."""
     if "_user_id" in session:
         session.clear()
-        flash("You were signed out.", "notice")
+        flash(gettext("You were signed out."), "notice")
     if here().settings.guests:
         accounts.new_guest()
 

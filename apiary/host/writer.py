@@ -32,6 +32,7 @@ from apiary import (
 
 from . import allowance, answers, conversations, relay
 from .answers import Answer
+from .language import lazy_gettext, spoken
 from .payers import BUILT_IN_TOKENS, Payer
 from .state import here
 from .tables import Message, clean
@@ -99,6 +100,10 @@ _last = database.prepare(
     _ended, ("id", "generation", "saved", "finished", "text", "reasoning", *_ENDINGS)
 )
 
+_WENT_ON = lazy_gettext(
+    "This answer went on from another tab meanwhile. Reload the page to see it."
+)
+_UNSAVED = lazy_gettext("The database did not take the answer. Copy it before you leave the page.")
 # With the operator's key these are the operator's to mend.
 _OPERATORS = (KeyRejected, OutOfCredit, ModelGone)
 
@@ -129,7 +134,7 @@ def _ends(answer: Answer, order: Order) -> Iterator[None]:
         fail(answer, _for_user(error, order), order.day)
     except Exception:
         _log.exception("An answer broke off")
-        ours = ApiaryError("Something went wrong on this site. Ask again.")
+        ours = ApiaryError(lazy_gettext("Something went wrong on this site. Ask again."))
         ours.action = "retry"
         fail(answer, ours, order.day)
 
@@ -138,8 +143,10 @@ def _for_user(error: ApiaryError, order: Order) -> ApiaryError:
     if order.payer.kind == "builtin" and isinstance(error, _OPERATORS):
         _log.error("The built-in model fails: %s", error.message)
         return BuiltInDown(
-            "The built-in model is out of service until the person who runs this site has mended"
-            " it. Connect a provider of your own to go on."
+            lazy_gettext(
+                "The built-in model is out of service until the person who runs this site has"
+                " mended it. Connect a provider of your own to go on."
+            )
         )
     return error
 
@@ -242,7 +249,7 @@ class Passing:
             self._stopped = True
             return False
         if self.answer.size > answers.LARGEST or self.answer.count > answers.MOST_EVENTS:
-            raise ApiaryError("The answer grew too long and was ended here.")
+            raise ApiaryError(lazy_gettext("The answer grew too long and was ended here."))
         return True
 
     def leave(self, problem: BaseException | None) -> None:
@@ -278,7 +285,10 @@ class Passing:
         answer = self.answer
         if not answer.text and not answer.reasoning and not self._used.get("completion_tokens"):
             raise ProviderDown(
-                f"{self._order.payer.label} sent an empty answer. Ask again.",
+                lazy_gettext(
+                    "%(provider)s sent an empty answer. Ask again.",
+                    provider=self._order.payer.label,
+                ),
                 provider=str(self._order.payer.provider),
             )
         finish(answer, "complete", finish_reason=clean(self._reason)[:64], **self._used)
@@ -342,7 +352,7 @@ def _how_it_ended(answer: Answer) -> tuple[str, dict[str, Any]]:
     row = Message.get_or_none(Message.id == answer.message_id)
     about: dict[str, Any] = {"message_id": answer.message_id}
     if row is not None and row.continued != answer.generation:
-        text = "This answer went on from another tab meanwhile. Reload the page to see it."
+        text = spoken(_WENT_ON, answer.language)
         return "error", about | {"code": "continued", "message": text, "action": "reload"}
     return "done", about | {"finish_reason": "stopped"}
 
@@ -368,9 +378,10 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
         return
     here().metrics.count("upstream_errors", code=error.code)
     begun = bool(answer.text or answer.reasoning)
+    message = clean(spoken(error.message, answer.language))
     data: dict[str, Any] = {
         "code": error.code,
-        "message": error.message,
+        "message": message,
         "action": error.action,
         "message_id": answer.message_id,
     }
@@ -385,7 +396,7 @@ def fail(answer: Answer, error: ApiaryError, day: str | None = None) -> None:
         data,
         "incomplete" if begun else "failed",
         error_code=error.code,
-        error_message=clean(error.message),
+        error_message=message,
         error_action=error.action,
         affordable=affordable,
         # Not a word has come, beside what was there when it was asked to go on.
@@ -438,7 +449,7 @@ def give_up(answer: Answer) -> None:
     """Tell that the end of an answer could not be saved."""
     problem = {
         "code": "not_saved",
-        "message": "The database did not take the answer. Copy it before you leave the page.",
+        "message": spoken(_UNSAVED, answer.language),
         "action": "retry",
         "message_id": answer.message_id,
     }

@@ -2,14 +2,14 @@
 
 import { hideError, showError } from "./errors.js";
 import { streamInto } from "./markdown.js";
+import { dollars, number, phrase } from "./words.js";
 
 const FINISH = {
-  stopped: "Stopped",
-  length: "Cut short: the longest answer allowed",
-  content_filter: "Cut short by the provider's filter",
-  incomplete: "Cut short",
+  stopped: phrase("Stopped"),
+  length: phrase("Cut short: the longest answer allowed"),
+  content_filter: phrase("Cut short by the provider's filter"),
+  incomplete: phrase("Cut short"),
 };
-const count = new Intl.NumberFormat("en");
 
 export function newTurn(kind) {
   return document.getElementById(`${kind}-template`).content.firstElementChild.cloneNode(true);
@@ -95,16 +95,16 @@ export class Answer {
     const { prompt_tokens: asked, completion_tokens: said, cost } = this.#usage;
     const parts = [
       this.#finish,
-      "continued" in this.el.dataset && "Continued",
+      "continued" in this.el.dataset && phrase("Continued"),
       this.choice.model,
-      asked != null && said != null && `${count.format(asked)} in, ${count.format(said)} out`,
-      cost != null && dollars(Number(cost)),
+      asked != null && said != null && phrase("{read} in, {written} out", { read: number(asked), written: number(said) }),
+      cost != null && paid(Number(cost)),
     ];
     this.el.querySelector(".stats").textContent = parts.filter(Boolean).join(" · ");
   }
 }
 
-function dollars(amount) {
-  if (amount === 0) return "$0";
-  return amount < 0.0001 ? "under $0.0001" : `$${amount.toFixed(4)}`;
+function paid(amount) {
+  if (amount === 0) return dollars("0");
+  return amount < 0.0001 ? phrase("under {amount}", { amount: dollars("0.0001") }) : dollars(amount.toFixed(4));
 }

@@ -1,7 +1,8 @@
 // Files that go with the next message: picked, dropped or pasted; kept on the server at once, so
 // that a reload loses none of them.
 
-import { OFFLINE, post, problem, store } from "./http.js";
+import { UNREACHABLE, post, problem, store } from "./http.js";
+import { phrase } from "./words.js";
 
 const MOST = 10;
 const IMAGE = 5 * 1024 * 1024;
@@ -25,7 +26,7 @@ export function attachments(form, url, on) {
       remove.type = "button";
       remove.className = "icon";
       remove.textContent = "✕";
-      remove.setAttribute("aria-label", `Remove ${file.name}`);
+      remove.setAttribute("aria-label", phrase("Remove {name}", file));
       remove.addEventListener("click", () => drop(file));
       item.append(shown(url, file), remove);
       return item;
@@ -33,7 +34,7 @@ export function attachments(form, url, on) {
     if (loading) {
       const item = document.createElement("li");
       item.className = "hint";
-      item.textContent = "Uploading…";
+      item.textContent = phrase("Uploading…");
       list.append(item);
     }
     list.hidden = !list.children.length;
@@ -59,22 +60,22 @@ export function attachments(form, url, on) {
     complain("");
     for (const file of found) {
       if (files.length >= MOST) {
-        complain(`A message takes at most ${MOST} files.`);
+        complain(phrase("A message takes at most {most} files.", { most: MOST }));
         break;
       }
       loading++;
       paint();
       const problem = await upload(file);
       loading--;
-      if (problem) complain(`${file.name || "The file"}: ${problem}`);
-      else on.say(`${files.at(-1).name} is attached.`);
+      if (problem) complain(`${file.name || phrase("The file")}: ${problem}`);
+      else on.say(phrase("{name} is attached.", files.at(-1)));
       store.set(key, files.length ? files : null);
       paint();
     }
   }
 
   async function upload(file) {
-    if (file.size > IMAGE) return "An image may have 5 MB. Make it smaller.";
+    if (file.size > IMAGE) return phrase("An image may have 5 MB. Make it smaller.");
     try {
       const headers = { "Content-Type": "application/octet-stream" };
       const response = await post(`${url}?name=${encodeURIComponent(file.name || "pasted.png")}`, undefined, { body: file }, headers);
@@ -82,7 +83,7 @@ export function attachments(form, url, on) {
       files = [...files, await response.json()];
       return "";
     } catch {
-      return OFFLINE.message.replace(/ Your.*/, "");
+      return UNREACHABLE;
     }
   }
 

@@ -1,6 +1,7 @@
 // What stands beside a message: the small switch between versions, and the box that edits one.
 
 import { touch } from "./focus.js";
+import { phrase } from "./words.js";
 
 export const versionsOf = (el) => el.querySelector(".switch").dataset.versions.split(" ").filter(Boolean);
 
@@ -34,14 +35,14 @@ export function edit(question, send, words = null) {
   text.value = words ?? shown.textContent;
   text.maxLength = 100000;
   text.rows = Math.min(12, text.value.split("\n").length + 1);
-  text.setAttribute("aria-label", "Edit your message");
+  text.setAttribute("aria-label", phrase("Edit your message"));
   const row = document.createElement("div");
   row.className = "edit-row";
   const note = document.createElement("span");
   note.className = "hint";
-  note.textContent = "The old one and its answers are kept beside it.";
-  const cancel = button("Cancel", "button");
-  const save = button("Send", "button primary");
+  note.textContent = phrase("The old one and its answers are kept beside it.");
+  const cancel = button(phrase("Cancel"), "button");
+  const save = button(phrase("Send"), "button primary");
   cancel.type = "button";
   row.append(note, cancel, save);
   form.append(text, row);

@@ -17,6 +17,7 @@ import { followEnd } from "./scroll.js";
 import { sidebar } from "./sidebar.js";
 import { takeBack } from "./stranded.js";
 import { talk } from "./talk.js";
+import { phrase } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const main = $("main");
@@ -52,7 +53,7 @@ const can = {
   },
   showPanel: (action) => {
     scroll.release();
-    panel.show(action === "reconnect" ? "Connect again to go on." : "Connect a provider to go on.", chat.waiting);
+    panel.show(action === "reconnect" ? phrase("Connect again to go on.") : phrase("Connect a provider to go on."), chat.waiting);
   },
 };
 const choice = () => ({ model: form.elements.model.value, provider: form.elements.provider.value });
@@ -60,7 +61,7 @@ const choice = () => ({ model: form.elements.model.value, provider: form.element
 function setChoice({ provider, model }) {
   form.elements.provider.value = provider;
   form.elements.model.value = model;
-  $("pick").firstElementChild.textContent = model || "Choose a model";
+  $("pick").firstElementChild.textContent = model || phrase("Choose a model");
   look();
 }
 
@@ -70,7 +71,7 @@ async function look() {
   const blind = files.images && asked.model && !(await models.sees(asked));
   if (asked.model !== choice().model) return;
   $("blind").hidden = !blind;
-  $("blind").firstElementChild.textContent = blind ? `${asked.model} cannot see images.` : "";
+  $("blind").firstElementChild.textContent = blind ? phrase("{model} cannot see images.", asked) : "";
 }
 
 function openPicker(then = null, wish = {}) {
@@ -81,7 +82,7 @@ function openPicker(then = null, wish = {}) {
 function pick(chosen) {
   setChoice(chosen);
   store.set(`model:${chat.base || "new"}`, { provider: chosen.provider, model: chosen.model });
-  say(`${chosen.name || chosen.model} answers the next message.`);
+  say(phrase("{model} answers the next message.", { model: chosen.name || chosen.model }));
   payer.refresh(chat.base, chosen);
   if (onPick) onPick();
   else if (chat.waiting) chat.retry();
@@ -136,8 +137,8 @@ turns.addEventListener("click", async (event) => {
     ? button.closest(".code").querySelector("code").textContent
     : sourceOf(button.closest(".answer"));
   const done = await copy(text);
-  button.textContent = done ? "Copied" : "Select it and copy by hand";
-  setTimeout(() => (button.textContent = "Copy"), 1600);
+  button.textContent = done ? phrase("Copied") : phrase("Select it and copy by hand");
+  setTimeout(() => (button.textContent = phrase("Copy")), 1600);
 });
 
 /** Edits a question; words that are refused come back into the same box. */

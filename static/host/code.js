@@ -1,6 +1,8 @@
 // A code block's frame: its language, a Copy button, and colours. The highlighter and each
 // language are fetched when the first block needs them, so a page without code loads none.
 
+import { phrase } from "./words.js";
+
 const LANGUAGES = new Set(
   "bash cpp css diff go java javascript json python rust sql typescript xml yaml".split(" "),
 );
@@ -29,7 +31,7 @@ export function dressCode(pre, highlight) {
   copy.type = "button";
   copy.className = "mini";
   copy.dataset.action = "copy-code";
-  copy.textContent = "Copy";
+  copy.textContent = phrase("Copy");
   head.append(label, copy);
   pre.replaceWith(box);
   box.append(head, pre);

@@ -1,20 +1,22 @@
 // One sentence, one button. The server says which button by `action`; here it gets its label
 // and what it does.
 
+import { phrase } from "./words.js";
+
 const LABELS = {
-  connect: "Connect",
-  reconnect: "Reconnect",
-  credits: "Add credits",
-  provider: "Open settings",
-  settings: "Open settings",
-  pick_model: "Pick another model",
-  shorter: "Ask for a shorter answer",
-  cheaper: "Pick a cheaper or free model",
-  retry: "Try again",
-  wait: "Try again",
-  reload: "Reload",
-  sign_in: "Sign in",
-  new_chat: "Start a new chat",
+  connect: phrase("Connect"),
+  reconnect: phrase("Reconnect"),
+  credits: phrase("Add credits"),
+  provider: phrase("Open settings"),
+  settings: phrase("Open settings"),
+  pick_model: phrase("Pick another model"),
+  shorter: phrase("Ask for a shorter answer"),
+  cheaper: phrase("Pick a cheaper or free model"),
+  retry: phrase("Try again"),
+  wait: phrase("Try again"),
+  reload: phrase("Reload"),
+  sign_in: phrase("Sign in"),
+  new_chat: phrase("Start a new chat"),
 };
 const IN_PLACE = new Set(["", "openrouter", "built-in"]); // providers whose card stands in the chat itself
 const WAIT = 20; // seconds, where the server does not say
@@ -25,7 +27,7 @@ const WAIT = 20; // seconds, where the server does not say
  * @param {{retry, pickModel, labelOf, showPanel: (action) => void, credits: (provider) => string, settings, signIn: string}} can
  */
 export function showError(box, error, can) {
-  box.querySelector(".trouble-text").textContent = error.message || "Something went wrong.";
+  box.querySelector(".trouble-text").textContent = error.message || phrase("Something went wrong.");
   box.querySelectorAll(".button").forEach((old) => old.remove());
   box.hidden = false;
   const buttons = error.code === "out_of_credit" ? credit(error, can) : [control(error, can)];
@@ -37,7 +39,7 @@ function credit(error, can) {
   const { affordable, provider = "" } = error;
   const shorter = affordable > 0 && button("shorter", () => can.retry({ max_tokens: Number(affordable) }));
   const page = control({ ...error, action: "credits" }, can);
-  if (page?.target) page.textContent = `Open credits at ${can.labelOf(provider)}`;
+  if (page?.target) page.textContent = phrase("Open credits at {provider}", { provider: can.labelOf(provider) });
   return [shorter, button("cheaper", () => can.pickModel({ free: true })), page];
 }
 
@@ -106,7 +108,7 @@ function countdown(el, seconds) {
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
     el.disabled = left > 0;
-    el.textContent = left > 0 ? `Try again in ${readable(left)}` : LABELS.wait;
+    el.textContent = left > 0 ? phrase("Try again in {time}", { time: readable(left) }) : LABELS.wait;
     if (left > 0) setTimeout(tick, 1000);
   };
   tick();
@@ -114,7 +116,7 @@ function countdown(el, seconds) {
 }
 
 function readable(seconds) {
-  if (seconds < 90) return `${seconds} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${Math.round(seconds / 3600)} h`;
+  if (seconds < 90) return phrase("{count} s", { count: seconds });
+  if (seconds < 5400) return phrase("{count} min", { count: Math.round(seconds / 60) });
+  return phrase("{count} h", { count: Math.round(seconds / 3600) });
 }

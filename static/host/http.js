@@ -1,10 +1,13 @@
 // The one place that talks to our server: CSRF header, JSON bodies, one shape of error.
 
+import { phrase } from "./words.js";
+
 const token = () => document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
+export const UNREACHABLE = phrase("The server could not be reached.");
 export const OFFLINE = {
   code: "offline",
-  message: "The server could not be reached. Your message is kept.",
+  message: phrase("The server could not be reached. Your message is kept."),
   action: "retry",
 };
 
@@ -38,11 +41,11 @@ export async function getJson(url, options = {}) {
 export async function problem(response) {
   const told = await response.json().catch(() => null);
   if (told?.code === "csrf") {
-    return { ...told, message: "This page is too old to send from. Reload it; your message is kept.", action: "reload" };
+    return { ...told, message: phrase("This page is too old to send from. Reload it; your message is kept."), action: "reload" };
   }
   if (told?.message) return told;
-  if (response.status === 413) return { code: "too_long", message: "This message is too long to send.", action: "" };
-  return { code: "server", message: "The server could not answer. Please try again.", action: "retry" };
+  if (response.status === 413) return { code: "too_long", message: phrase("This message is too long to send."), action: "" };
+  return { code: "server", message: phrase("The server could not answer. Please try again."), action: "retry" };
 }
 
 /** An id that nobody else makes: 22 characters, 132 bits, also where there is no crypto.randomUUID. */

@@ -2,6 +2,7 @@
 
 import { touch } from "./focus.js";
 import { OFFLINE, post, problem, store } from "./http.js";
+import { phrase } from "./words.js";
 
 /** @param chat () => the talk, for its address; @param say announces a sentence */
 export function instructions(chat, say) {
@@ -35,7 +36,7 @@ export function instructions(chat, say) {
   function mark() {
     const set = Boolean((kept.own ?? kept.usual).trim());
     opener.toggleAttribute("data-set", set);
-    opener.setAttribute("aria-label", set ? "Instructions, set" : "Instructions");
+    opener.setAttribute("aria-label", set ? phrase("Instructions, set") : phrase("Instructions"));
   }
 
   const changed = () => Object.entries(read()).some(([name, value]) => value !== kept[name]);
@@ -58,7 +59,7 @@ export function instructions(chat, say) {
     keepDraft();
   });
   // Esc closes; Cancel is the word for throwing away.
-  dialog.addEventListener("cancel", () => changed() && say("Not saved. What you typed is kept here until you open it again."));
+  dialog.addEventListener("cancel", () => changed() && say(phrase("Not saved. What you typed is kept here until you open it again.")));
   dialog.addEventListener("close", () => form.remove());
   form.querySelector('[data-action="cancel"]').addEventListener("click", () => {
     store.set(draftOf(), null);
@@ -79,7 +80,7 @@ export function instructions(chat, say) {
     store.set(draftOf(), null);
     mark();
     dialog.close();
-    say("Instructions saved. They hold from the next message.");
+    say(phrase("Instructions saved. They hold from the next message."));
   });
 
   return {

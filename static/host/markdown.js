@@ -6,6 +6,7 @@ import { Marked } from "../vendor/marked/marked.esm.js";
 import "../vendor/dompurify/purify.min.js";
 import { dressCode } from "./code.js";
 import { dressMath, formulas } from "./math.js";
+import { phrase } from "./words.js";
 
 const GAP = 50; // ms between two paints of the growing block
 const SANITISE = {
@@ -174,7 +175,7 @@ function wrapTable(table) {
   box.className = "table";
   box.tabIndex = 0;
   box.setAttribute("role", "group");
-  box.setAttribute("aria-label", "Table");
+  box.setAttribute("aria-label", phrase("Table"));
   table.replaceWith(box);
   box.append(table);
 }

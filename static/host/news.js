@@ -3,6 +3,7 @@
 
 import { price } from "./facts.js";
 import { store } from "./http.js";
+import { phrase } from "./words.js";
 
 const DAY = 24 * 3600 * 1000;
 const pay = (model) => (model.varies || model.prompt_price == null ? null : [model.prompt_price, model.completion_price ?? 0]);
@@ -35,9 +36,9 @@ function compare(before, after) {
   const marks = {};
   for (const [id, prices] of Object.entries(after)) {
     const old = before[id];
-    if (!(id in before)) marks[id] = "new";
+    if (!(id in before)) marks[id] = phrase("new");
     else if (old && prices && (prices[0] > old[0] || prices[1] > old[1])) {
-      marks[id] = `dearer: was ${price(old[0])} in, ${price(old[1])} out`;
+      marks[id] = phrase("dearer: was {read} in, {written} out", { read: price(old[0]), written: price(old[1]) });
     }
   }
   return { marks, gone: Object.keys(before).filter((id) => !(id in after)) };

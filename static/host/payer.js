@@ -1,6 +1,7 @@
 // Who pays for the next message: always in sight, never changed without saying so.
 
 import { getJson } from "./http.js";
+import { phrase } from "./words.js";
 
 export function payerLine(el, url, say) {
   let now = { kind: el.dataset.kind, provider: el.dataset.provider || null, sentence: el.textContent };
@@ -29,8 +30,10 @@ export function payerLine(el, url, say) {
       try {
         let payer = await getJson(`${url}?${query}`);
         if (chosen?.label && payer.provider !== chosen.provider) {
-          const verb = chosen.provider === "built-in" ? "answers" : "pays for";
-          payer = { kind: "chosen", provider: chosen.provider, sentence: `${chosen.label} ${verb} the next message` };
+          const sentence = chosen.provider === "built-in"
+            ? phrase("{label} answers the next message", chosen)
+            : phrase("{label} pays for the next message", chosen);
+          payer = { kind: "chosen", provider: chosen.provider, sentence };
         }
         paint(payer);
       } catch {

@@ -1,6 +1,7 @@
 // The menu of all that could pay for the next message. One click switches; nothing else does.
 
 import { getJson } from "./http.js";
+import { phrase } from "./words.js";
 
 /** @param choose told {provider, label, model} */
 export function payerMenu(button, menu, url, now, choose) {
@@ -8,15 +9,15 @@ export function payerMenu(button, menu, url, now, choose) {
 
   button.addEventListener("click", async () => {
     if (menu.matches(":popover-open")) return menu.hidePopover();
-    list.replaceChildren(line("Looking…"));
+    list.replaceChildren(line(phrase("Looking…")));
     menu.showPopover();
     place();
     try {
       const query = now.base() ? `?conversation=${now.base().split("/").at(-1)}` : "";
       const { options } = await getJson(`${url}${query}`);
-      list.replaceChildren(...(options.length ? options.map(entry) : [line("Nothing is connected yet.")]));
+      list.replaceChildren(...(options.length ? options.map(entry) : [line(phrase("Nothing is connected yet."))]));
     } catch {
-      list.replaceChildren(line("The list could not be loaded."));
+      list.replaceChildren(line(phrase("The list could not be loaded.")));
     }
     place();
     menu.querySelector('[aria-checked="true"], .entry')?.focus();

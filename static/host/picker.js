@@ -4,6 +4,7 @@ import { age, facts } from "./facts.js";
 import { getJson, store } from "./http.js";
 import { news, successor } from "./news.js";
 import { day } from "./times.js";
+import { phrase } from "./words.js";
 
 const RECENTS = 3;
 const AT_ONCE = 24; // rows that fill the dialog
@@ -29,7 +30,7 @@ export function picker(url, me, onPick) {
     current = choice;
     search.value = "";
     for (const button of filters) button.setAttribute("aria-pressed", String(Boolean(wish[button.dataset.filter])));
-    if (!data) note.textContent = "Loading the models…";
+    if (!data) note.textContent = phrase("Loading the models…");
     else {
       if (!same || shown !== looks()) build();
       filter();
@@ -43,7 +44,8 @@ export function picker(url, me, onPick) {
       }
     } catch (error) {
       note.textContent = error.message && error.code ? error.message
-        : `The list could not be loaded.${data ? " This is the one from before." : " Please try again."}`;
+        : data ? phrase("The list could not be loaded. This is the one from before.")
+          : phrase("The list could not be loaded. Please try again.");
     }
   }
 
@@ -76,15 +78,15 @@ export function picker(url, me, onPick) {
 
     rows = [];
     const page = document.createDocumentFragment();
-    page.append(...group("Favourites", "", all.filter((one) => favourites.has(one.key)), favourites, "", lost(favourites, by)));
-    page.append(...group("Recent", "", recent.map((key) => by.get(key)), favourites));
+    page.append(...group(phrase("Favourites"), "", all.filter((one) => favourites.has(one.key)), favourites, "", lost(favourites, by)));
+    page.append(...group(phrase("Recent"), "", recent.map((key) => by.get(key)), favourites));
     for (const provider of data.providers) {
       const rest = all.filter((one) => one.provider === provider && !top.has(one.key));
       page.append(...group(provider.label, age(provider), rest, favourites, provider.problem, gone(provider)));
     }
     list.replaceChildren(page);
     if (later.length) requestAnimationFrame(some);
-    note.textContent = all.length ? "" : "No models yet. Connect a provider first.";
+    note.textContent = all.length ? "" : phrase("No models yet. Connect a provider first.");
   }
 
   function some() {
@@ -105,7 +107,7 @@ export function picker(url, me, onPick) {
       if (by.has(key) || !provider?.models.length || provider.problem) continue;
       const id = key.slice(provider.name.length + 1);
       const next = successor(id, provider.models);
-      const line = make("p", "hint", next ? `${id} is gone. ` : `${id} is gone.`);
+      const line = make("p", "hint", phrase("{model} is gone.", { model: id }) + (next ? " " : ""));
       const button = (words, favourite) => {
         const el = make("button", "mini", words);
         el.type = "button";
@@ -120,8 +122,8 @@ export function picker(url, me, onPick) {
         });
         return el;
       };
-      if (next) line.append(button(`Take ${next.name || next.id} instead`, next));
-      line.append(button("Forget it"));
+      if (next) line.append(button(phrase("Take {model} instead", { model: next.name || next.id }), next));
+      line.append(button(phrase("Forget it")));
       found.push(line);
     }
     return found;
@@ -130,8 +132,9 @@ export function picker(url, me, onPick) {
   function gone(provider) {
     const { gone: ids, since } = changed.get(provider.name);
     if (!ids.length) return [];
-    const named = ids.slice(0, 5).join(", ") + (ids.length > 5 ? ` and ${ids.length - 5} more` : "");
-    return [make("p", "hint", `Gone since ${day(since)}: ${named}`)];
+    const few = ids.slice(0, 5).join(", ");
+    const names = ids.length > 5 ? phrase("{names} and {count} more", { names: few, count: ids.length - 5 }) : few;
+    return [make("p", "hint", phrase("Gone since {day}: {names}", { day: day(since), names }))];
   }
 
   function group(title, hint, members, favourites, problem, more = []) {
@@ -205,7 +208,7 @@ export function picker(url, me, onPick) {
       if (!row.el.hidden) alive.add(row.section);
     }
     for (const section of list.children) section.hidden = Boolean(narrow) && !alive.has(section);
-    if (narrow) note.textContent = alive.size ? "" : fresh && !words.length ? "Nothing has changed since your last visit." : "No model is like that.";
+    if (narrow) note.textContent = alive.size ? "" : fresh && !words.length ? phrase("Nothing has changed since your last visit.") : phrase("No model is like that.");
     else if (rows.length) note.textContent = "";
     list.scrollTop = 0;
   }
@@ -259,7 +262,7 @@ function move(event, to) {
 function paintStar(star, on, model) {
   star.textContent = on ? "★" : "☆";
   star.setAttribute("aria-pressed", String(on));
-  star.setAttribute("aria-label", `Favourite: ${model.name || model.id}`);
+  star.setAttribute("aria-label", phrase("Favourite: {model}", { model: model.name || model.id }));
 }
 
 function make(tag, className, text = "") {

@@ -1,6 +1,7 @@
 // The search box at the side: titles are filtered at once, full-text hits follow below them.
 
 import { getJson, post } from "./http.js";
+import { phrase } from "./words.js";
 
 const PAUSE = 150; // ms after the last key, before the server is asked
 const SLOW = 400; // ms until the page says that it is searching
@@ -75,12 +76,12 @@ function tell(words) {
 async function ask() {
   const words = input.value.trim();
   const mine = (asking = new AbortController());
-  const slow = setTimeout(() => tell("Searching…"), SLOW);
+  const slow = setTimeout(() => tell(phrase("Searching…")), SLOW);
   try {
     const found = await getJson(`${form.action}?q=${encodeURIComponent(words)}`, { signal: mine.signal });
     if (!mine.signal.aborted) show(words, found);
   } catch (error) {
-    if (!mine.signal.aborted) tell(error.message && error.code ? error.message : "The search could not be reached.");
+    if (!mine.signal.aborted) tell(error.message && error.code ? error.message : phrase("The search could not be reached."));
   } finally {
     clearTimeout(slow);
   }
@@ -94,9 +95,9 @@ function show(words, { results, more }) {
   hits.replaceChildren(...texts.map(row));
   $("hits-title").hidden = !texts.length;
   const titles = [...list.children].filter((item) => !item.hidden).length;
-  if (more) tell(`The newest ${texts.length} are shown. Add a word to narrow it down.`);
-  else if (!texts.length && !titles) tell("Nothing has these words.");
-  else tell(texts.length ? "" : "In titles only.");
+  if (more) tell(phrase("The newest {count} are shown. Add a word to narrow it down.", { count: texts.length }));
+  else if (!texts.length && !titles) tell(phrase("Nothing has these words."));
+  else tell(texts.length ? "" : phrase("In titles only."));
 }
 
 function row({ url, title, role, snippet }) {
@@ -104,7 +105,7 @@ function row({ url, title, role, snippet }) {
   link.href = url;
   link.className = "hit";
   link.append(marked("hit-title", title));
-  if (snippet.length) link.append(marked("hit-text", role === "user" ? [["You: ", false], ...snippet] : snippet));
+  if (snippet.length) link.append(marked("hit-text", role === "user" ? [[`${phrase("You:")} `, false], ...snippet] : snippet));
   // The same page with another place in it does not load anew.
   link.addEventListener("click", () => setTimeout(reveal));
   const item = document.createElement("li");

@@ -1,7 +1,8 @@
 // The list of conversations: pin, rename in place, delete with a way back.
 
-import { getJson, post, problem } from "./http.js";
+import { UNREACHABLE, getJson, post, problem } from "./http.js";
 import { offer } from "./toast.js";
+import { phrase } from "./words.js";
 
 /** @param main the element that carries the URLs; @param say announces a sentence */
 export function sidebar(main, say) {
@@ -21,7 +22,7 @@ export function sidebar(main, say) {
     button.type = "button";
     button.className = "icon row-more";
     button.textContent = "⋯";
-    button.setAttribute("aria-label", `More for “${linkOf(item).textContent}”`);
+    button.setAttribute("aria-label", phrase("More for “{title}”", { title: linkOf(item).textContent }));
     button.addEventListener("click", () => openMenu(item, button));
     item.append(button);
   }
@@ -33,7 +34,7 @@ export function sidebar(main, say) {
     try {
       found = await getJson(`${older.dataset.url}?after=${known.size}`);
     } catch {
-      return say("The list could not be loaded. Please try again.");
+      return say(phrase("The list could not be loaded. Please try again."));
     }
     const items = found.conversations
       .map(({ url, title, pinned }) => newItem(new URL(url, location.href).href, title, pinned))
@@ -61,7 +62,7 @@ export function sidebar(main, say) {
     for (const link of menu.querySelectorAll("[data-export]")) {
       link.href = base + (link.dataset.export === "json" ? "/export.json" : "/export.md");
     }
-    menu.querySelector('[data-action="pin"]').textContent = "pinned" in item.dataset ? "Unpin" : "Pin";
+    menu.querySelector('[data-action="pin"]').textContent = "pinned" in item.dataset ? phrase("Unpin") : phrase("Pin");
     menu.showPopover({ source: button }); // or the drawer would close below it
     const at = button.getBoundingClientRect();
     const below = at.bottom + menu.offsetHeight < innerHeight;
@@ -82,13 +83,13 @@ export function sidebar(main, say) {
     const link = linkOf(item);
     const pinned = !("pinned" in item.dataset);
     const response = await post(`${link.href}/${pinned ? "pin" : "unpin"}`).catch(() => null);
-    if (!response?.ok) return say("It could not be changed. Please try again.");
+    if (!response?.ok) return say(phrase("It could not be changed. Please try again."));
     item.toggleAttribute("data-pinned", pinned);
     item.querySelector(".sr")?.remove();
     if (pinned) {
       const mark = document.createElement("span");
       mark.className = "sr";
-      mark.textContent = "(pinned)";
+      mark.textContent = phrase("(pinned)");
       link.after(mark);
       list.prepend(item);
     } else {
@@ -96,7 +97,7 @@ export function sidebar(main, say) {
       afterPinned(item);
     }
     item.querySelector(".row-more").focus();
-    say(pinned ? "Pinned." : "No longer pinned.");
+    say(pinned ? phrase("Pinned.") : phrase("No longer pinned."));
   }
 
   function afterPinned(item) {
@@ -110,7 +111,7 @@ export function sidebar(main, say) {
     const input = document.createElement("input");
     input.value = link.textContent;
     input.maxLength = 200;
-    input.setAttribute("aria-label", "Title");
+    input.setAttribute("aria-label", phrase("Title"));
     link.hidden = true;
     link.after(input);
     input.select();
@@ -127,9 +128,9 @@ export function sidebar(main, say) {
       const before = link.textContent;
       setTitle(link.href, words);
       const response = await post(`${link.href}/rename`, { title: words }).catch(() => null);
-      if (response?.ok) return say("Renamed.");
+      if (response?.ok) return say(phrase("Renamed."));
       setTitle(link.href, before);
-      say(response ? (await problem(response)).message : "The server could not be reached.");
+      say(response ? (await problem(response)).message : UNREACHABLE);
     };
     input.addEventListener("keydown", (event) => {
       if (event.key === "Enter") finish(true);
@@ -145,7 +146,7 @@ export function sidebar(main, say) {
   async function discard(item) {
     const link = linkOf(item);
     const response = await post(`${link.href}/delete`).catch(() => null);
-    if (!response?.ok) return say("It could not be deleted. Please try again.");
+    if (!response?.ok) return say(phrase("It could not be deleted. Please try again."));
     if (link.getAttribute("aria-current")) {
       // The page goes; the next one offers the way back.
       sessionStorage.setItem("apiary:deleted", link.href);
@@ -153,8 +154,8 @@ export function sidebar(main, say) {
     }
     const next = item.nextElementSibling;
     item.remove();
-    say("Deleted.");
-    offer("Deleted.", async () => {
+    say(phrase("Deleted."));
+    offer(phrase("Deleted."), async () => {
       if (!(await restore(link.href))) return;
       if (next?.isConnected) next.before(item);
       else list.append(item);
@@ -164,15 +165,15 @@ export function sidebar(main, say) {
 
   async function restore(base) {
     const response = await post(`${base}/restore`).catch(() => null);
-    say(response?.ok ? "It is back." : "It could not be brought back.");
+    say(response?.ok ? phrase("It is back.") : phrase("It could not be brought back."));
     return Boolean(response?.ok);
   }
 
   const deleted = sessionStorage.getItem("apiary:deleted");
   if (deleted) {
     sessionStorage.removeItem("apiary:deleted");
-    say("Deleted.");
-    offer("Deleted.", async () => (await restore(deleted)) && location.assign(deleted));
+    say(phrase("Deleted."));
+    offer(phrase("Deleted."), async () => (await restore(deleted)) && location.assign(deleted));
   }
 
   document.getElementById("delete-form")?.addEventListener("submit", (event) => {
@@ -187,7 +188,7 @@ export function sidebar(main, say) {
     const link = [...list.querySelectorAll("a")].find((a) => a.href === base);
     if (!link) return;
     link.textContent = words;
-    link.parentElement.querySelector(".row-more")?.setAttribute("aria-label", `More for “${words}”`);
+    link.parentElement.querySelector(".row-more")?.setAttribute("aria-label", phrase("More for “{title}”", { title: words }));
     if (link.getAttribute("aria-current")) {
       title.textContent = words;
       document.title = `${words} – ${main.dataset.site}`;

@@ -6,14 +6,15 @@ import { hideError, showError } from "./errors.js";
 import { isIn, land } from "./focus.js";
 import { OFFLINE, post, problem, store } from "./http.js";
 import { consume, follow, followAgain } from "./stream.js";
+import { phrase } from "./words.js";
 
-const GONE = { message: "This conversation was deleted.", action: "new_chat" };
-const KEPT = " Your message is in the box below.";
+const GONE = { message: phrase("This conversation was deleted."), action: "new_chat" };
+const KEPT = phrase("Your message is in the box below.");
 const ENDED = {
-  complete: "The answer is complete.",
-  stopped: "The answer was stopped.",
-  incomplete: "The answer broke off.",
-  failed: "No answer came.",
+  complete: phrase("The answer is complete."),
+  stopped: phrase("The answer was stopped."),
+  incomplete: phrase("The answer broke off."),
+  failed: phrase("No answer came."),
 };
 // A question that met one of these was not taken in; trying again must send its text.
 const REFUSED = /^(?:http_4|too_long|no_file|no_message|not_found)/; // and would be again, as it is
@@ -117,7 +118,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     running = new AbortController();
     box.setRunning(true);
     turns.toggleAttribute("data-busy", true);
-    say("The answer is being written.");
+    say(phrase("The answer is being written."));
   }
 
   function idle() {
@@ -195,7 +196,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       return true;
     }
     const error = await problem(response);
-    if (error.code === "not_found") Object.assign(error, GONE, refused && { message: GONE.message + KEPT });
+    if (error.code === "not_found") Object.assign(error, GONE, refused && { message: `${GONE.message} ${KEPT}` });
     if (error.code === "not_connected") {
       kept();
       box.accepted(); // the server keeps the question
@@ -222,14 +223,14 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
 
   async function read(answer, response) {
     const outcome = await consume(response, `${base}/stream`, (event, data) => {
-      if (event === "lost") say("Connection lost. Reconnecting…");
-      else if (event === "found") say("Connected again.");
+      if (event === "lost") say(phrase("Connection lost. Reconnecting…"));
+      else if (event === "found") say(phrase("Connected again."));
       else answer.handle(event, data);
       answer.el.toggleAttribute("data-lost", event === "lost");
     }, running.signal);
     if (outcome === "gone") return location.reload(); // finished while we were away: it is saved
     finish(answer, () => {
-      if (outcome === "lost") answer.fail({ ...OFFLINE, message: "The connection was lost. What was written is kept.", action: "reload" });
+      if (outcome === "lost") answer.fail({ ...OFFLINE, message: phrase("The connection was lost. What was written is kept."), action: "reload" });
       if (outcome === "aborted") answer.handle("done", { finish_reason: "stopped" });
     });
   }
@@ -271,7 +272,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     const again = store.get(key) !== location.href + last?.dataset.id;
     store.set(key, again ? location.href + last?.dataset.id : null);
     if (response === "gone" && again) return location.reload();
-    finish(answer, () => answer.fail({ ...OFFLINE, message: "This answer broke off.", action: "retry" }));
+    finish(answer, () => answer.fail({ ...OFFLINE, message: phrase("This answer broke off."), action: "retry" }));
   }
 
   return {

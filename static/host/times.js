@@ -1,10 +1,12 @@
 // Times as the reader knows them. The server writes UTC, for browsers without scripts.
 
+import { place } from "./words.js";
+
 /** @param {Date} at */
-export const moment = (at) => at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+export const moment = (at) => at.toLocaleString(place, { dateStyle: "medium", timeStyle: "short" });
 
 /** @param {Date} at @param {string} [timeZone] that of the day, if it is not the reader's */
-export const day = (at, timeZone) => at.toLocaleDateString([], { dateStyle: "medium", timeZone });
+export const day = (at, timeZone) => at.toLocaleDateString(place, { dateStyle: "medium", timeZone });
 
 for (const time of document.querySelectorAll("time[datetime]")) {
   const at = new Date(time.dateTime);

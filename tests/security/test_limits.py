@@ -28,7 +28,7 @@ TRIES: dict[str, tuple[str, dict[str, str], int]] = {
 
 #: What has limits of its own, and what only changes a few values of one's own rows.
 OTHERWISE = {
-    "accounts.sign_out", "accounts.sign_out_everywhere",
+    "accounts.sign_out", "accounts.sign_out_everywhere", "accounts.choose_language",
     "apiary.disconnect", "apiary.replace", "apiary.paste_code",
     "chat.delete", "chat.path", "chat.rename", "chat.stop",
     "shelf.pin", "shelf.unpin", "shelf.restore",

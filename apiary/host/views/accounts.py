@@ -3,6 +3,7 @@
 from flask import (
     Blueprint,
     Response,
+    abort,
     flash,
     make_response,
     redirect,
@@ -16,13 +17,14 @@ from apiary import database
 
 from .. import accounts, activity, allowance, conversations, devices, exports, limits, turns
 from ..accounts import Person
+from ..language import LANGUAGES, gettext
 from ..state import here
 from ..tables import scrub
-from ..visitors import NEXT, person, unauthorized
+from ..visitors import NEXT, language_cookie, person, unauthorized
 from .forms import DeleteForm, PasswordForm, PlainForm, SignInForm, SignUpForm
 
 blueprint = Blueprint("accounts", __name__)
-_WRONG = "This name and this password do not go together."
+_YEAR = 365 * 24 * 3600
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
@@ -36,7 +38,7 @@ def sign_in() -> AnyResponse | str:
             limits.forgive()
             _leave_guest(person(), found if form.bring.data else None)
             return _enter(found, form.next.data)
-        error = _WRONG
+        error = gettext("This name and this password do not go together.")
     return _page("sign_in", form, error, brings=_has_conversations(person()))
 
 
@@ -46,7 +48,9 @@ def sign_up() -> AnyResponse | str:
     if request.method == "GET" and (known := person()) and known.member:
         return redirect(url_for("accounts.account"), 303)
     if not here().settings.signup:
-        return _page("sign_up", form, "This site takes no new members. Ask who runs it.", shut=True)
+        return _page(
+            "sign_up", form, gettext("This site takes no new members. Ask who runs it."), shut=True
+        )
     error = None
     if form.validate_on_submit():
         guest = person()
@@ -57,7 +61,13 @@ def sign_up() -> AnyResponse | str:
         else:
             activity.note(found.id, "sign-up")
             response = _enter(found, form.next.data)
-            flash(f"Welcome, {found.name}. All that you did as a guest is still here.", "notice")
+            flash(
+                gettext(
+                    "Welcome, %(name)s. All that you did as a guest is still here.",
+                    name=found.name,
+                ),
+                "notice",
+            )
             return response
     return _page("sign_up", form, error)
 
@@ -68,7 +78,7 @@ def sign_out() -> AnyResponse:
     if found is not None and not found.member:
         # Nobody could ever come back to it.
         _leave_guest(found, None)
-    return _gone("You are signed out.")
+    return _gone(gettext("You are signed out."))
 
 
 @blueprint.get("/account")
@@ -86,10 +96,10 @@ def password() -> AnyResponse | str:
         return found
     form = PasswordForm()
     if not form.validate_on_submit():
-        return _account(found, form, "Fill in both fields.", 400)
+        return _account(found, form, gettext("Fill in both fields."), 400)
     if not accounts.verify(found, form.password.data or ""):
         activity.note(found.id, "password-failed")
-        return _account(found, form, "This is not your current password.", 400)
+        return _account(found, form, gettext("This is not your current password."), 400)
     try:
         renewed = accounts.change_password(found, form.new_password.data or "")
     except accounts.Refused as refused:
@@ -97,7 +107,30 @@ def password() -> AnyResponse | str:
     here().readers.send_away(renewed.id)
     response = _enter(renewed, "account")
     activity.note(found.id, "password")
-    flash("Your password is changed. All other sessions are signed out.", "notice")
+    flash(gettext("Your password is changed. All other sessions are signed out."), "notice")
+    return response
+
+
+@blueprint.post("/account/language")
+def choose_language() -> AnyResponse:
+    """Keep the language that is named; empty for the one that the browser asks for."""
+    found = person()
+    if found is None:
+        return unauthorized()
+    tag = request.form.get("language", "")
+    if tag and tag not in LANGUAGES:
+        abort(400, gettext("This language is not one that exists. Pick another."))
+    accounts.choose_language(found, tag or None)
+    response = redirect(url_for("accounts.account", _anchor="language"), 303)
+    # For this browser's door too, which does not know who is coming.
+    response.set_cookie(
+        language_cookie(),
+        tag,
+        max_age=_YEAR if tag else 0,
+        secure=here().settings.https,
+        httponly=True,
+        samesite="Lax",
+    )
     return response
 
 
@@ -109,7 +142,7 @@ def sign_out_everywhere() -> AnyResponse:
     accounts.end_sessions(found)
     activity.note(found.id, "sign-out-everywhere")
     here().readers.send_away(found.id)
-    return _gone("You are signed out everywhere.")
+    return _gone(gettext("You are signed out everywhere."))
 
 
 @blueprint.route("/account/delete", methods=["GET", "POST"])
@@ -121,12 +154,12 @@ def delete() -> AnyResponse | str:
     error = None
     if form.validate_on_submit():
         if found.member and not accounts.verify(found, form.password.data or ""):
-            error = "This is not your password. Nothing was deleted."
+            error = gettext("This is not your password. Nothing was deleted.")
         elif not form.sure.data:
-            error = "Tick the box to say that you mean it. Nothing was deleted."
+            error = gettext("Tick the box to say that you mean it. Nothing was deleted.")
         else:
             _erase(found)
-            response = _gone("Your account and all that belonged to it is deleted.")
+            response = _gone(gettext("Your account and all that belonged to it is deleted."))
             devices.forget(response)
             return response
     return _page("delete", form, error)
@@ -170,6 +203,7 @@ def _account(
     page = render_template(
         "accounts/account.html",
         person=found,
+        languages=LANGUAGES,
         form=form,
         plain=PlainForm(formdata=None),
         error=error,

@@ -33,6 +33,7 @@ from .. import (
     turns,
 )
 from ..answers import Answer, Full
+from ..language import gettext
 from ..problems import wants_json
 from ..readers import Seat
 from ..state import here
@@ -104,7 +105,7 @@ def go_on(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
     wanted, about = wish(), message_id()
     if about is None:
-        abort(400, "Name the answer that is to go on.")
+        abort(400, gettext("Name the answer that is to go on."))
     return _answer(conversation, lambda: turns.go_on(owner(), conversation, wanted, about))
 
 
@@ -114,7 +115,7 @@ def path(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
     wanted = message_id()
     if wanted is None:
-        abort(400, "Name the message to show.")
+        abort(400, gettext("Name the message to show."))
     turns.show(conversation, wanted)
     return _changed(conversation, f"m-{wanted}")
 

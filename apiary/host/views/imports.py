@@ -7,6 +7,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as AnyResponse
 
 from .. import imports
+from ..language import gettext
 from ..visitors import owner, person, unauthorized
 
 blueprint = Blueprint("imports", __name__)
@@ -30,7 +31,7 @@ def take_in() -> AnyResponse:
         with file.stream as stream:
             data = stream.read(imports.LARGEST_FILE + 1)
     if not data:
-        return _back("Choose a file first.", "error")
+        return _back(gettext("Choose a file first."), "error")
     if len(data) > imports.LARGEST_FILE:
         return too_large()
     try:
@@ -42,7 +43,7 @@ def take_in() -> AnyResponse:
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def too_large(_: object = None) -> AnyResponse:
-    return _back("The file is larger than 20 MB. Split it into smaller ones.", "error")
+    return _back(gettext("The file is larger than 20 MB. Split it into smaller ones."), "error")
 
 
 def _back(message: str, category: str) -> AnyResponse:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import abort, request
 
 from ..attachments import MOST
+from ..language import gettext, number
 from ..orders import Wish
 from ..turns import Draft
 
@@ -35,7 +36,7 @@ def _attachments(ids: Any) -> tuple[str, ...]:
     if ids is None or ids == "":
         return ()
     if not isinstance(ids, list) or len(ids) > MOST:
-        abort(400, f"A message takes at most {MOST} files.")
+        abort(400, gettext("A message takes at most %(most)s files.", most=MOST))
     words = [_word({"file": one}, "file", _ID) for one in ids]
     return tuple(dict.fromkeys(word for word in words if word))
 
@@ -48,15 +49,21 @@ def message_id() -> str | None:
 def _text(may_be_empty: bool = False) -> str:
     text = _fields().get("text")
     if not isinstance(text, str):
-        abort(400, "The message is missing. Send it as text.")
+        abort(400, gettext("The message is missing. Send it as text."))
     # Forms send line breaks as two characters.
     text = text.replace("\r\n", "\n")
     if not text.strip():
         if may_be_empty:
             return ""
-        abort(400, "The message is empty. Write something first.")
+        abort(400, gettext("The message is empty. Write something first."))
     if len(text) > LONGEST_TEXT:
-        abort(400, f"The message is longer than {LONGEST_TEXT:,} characters. Make it shorter.")
+        abort(
+            400,
+            gettext(
+                "The message is longer than %(most)s characters. Make it shorter.",
+                most=number(LONGEST_TEXT),
+            ),
+        )
     return text
 
 
@@ -69,7 +76,7 @@ def wish() -> Wish:
     if most is not None and (
         not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= _MOST_TOKENS
     ):
-        abort(400, "max_tokens must be a whole number above zero.")
+        abort(400, gettext("max_tokens must be a whole number above zero."))
     return Wish(
         provider=provider_of(fields),
         model=_word(fields, "model", _MODEL),
@@ -88,10 +95,15 @@ def text_or_none(name: str, longest: int) -> str | None:
     if text is None:
         return None
     if not isinstance(text, str):
-        abort(400, f"The {name} is no text.")
+        abort(400, gettext("The %(field)s is no text.", field=name))
     text = text.replace("\r\n", "\n")
     if len(text) > longest:
-        abort(400, f"This is longer than {longest:,} characters. Make it shorter.")
+        abort(
+            400,
+            gettext(
+                "This is longer than %(most)s characters. Make it shorter.", most=number(longest)
+            ),
+        )
     return text
 
 
@@ -99,9 +111,9 @@ def title() -> str:
     """A new title for a conversation."""
     text = _fields().get("title")
     if not isinstance(text, str) or not text.strip():
-        abort(400, "The title is empty. Write one.")
+        abort(400, gettext("The title is empty. Write one."))
     if len(text) > 1000:
-        abort(400, "The title is too long. Make it shorter.")
+        abort(400, gettext("The title is too long. Make it shorter."))
     return text
 
 
@@ -110,7 +122,13 @@ def _word(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | 
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not form.fullmatch(value):
-        abort(400, f"The {name.replace('_', ' ')} is not one that exists. Pick another.")
+        abort(
+            400,
+            gettext(
+                "The %(field)s is not one that exists. Pick another.",
+                field=name.replace("_", " "),
+            ),
+        )
     return value
 
 
@@ -122,5 +140,5 @@ def _fields() -> dict[str, Any]:
     except RecursionError:
         value = None
     if not isinstance(value, dict):
-        abort(400, "The request holds no JSON object.")
+        abort(400, gettext("The request holds no JSON object."))
     return value

@@ -4,6 +4,7 @@ from flask import Blueprint, Response, abort, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from .. import conversations, instructions
+from ..language import gettext
 from ..problems import wants_json
 from ..visitors import owner, person, unauthorized
 from .inputs import text_or_none
@@ -33,7 +34,7 @@ def keep_default() -> AnyResponse:
     mine = owner()
     text = text_or_none("text", instructions.LONGEST)
     if text is None:
-        abort(400, "The text is missing.")
+        abort(400, gettext("The text is missing."))
     instructions.keep_default(mine, text)
     return _done(url_for("chat.home"))
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from apiary import ApiaryError, Model
+from apiary import ApiaryError, Model, localized
 
 from .. import conversations, payers
+from ..language import gettext
 from ..payers import BUILT_IN
 from ..state import here
 from ..visitors import owner
@@ -34,7 +35,7 @@ def models() -> Response:
         listed.append(
             {
                 "name": BUILT_IN,
-                "label": "Built-in model",
+                "label": gettext("Built-in model"),
                 "fetched_at": time.time(),
                 "stale": False,
                 "problem": None,
@@ -76,14 +77,14 @@ def _provider(mine: str, name: str) -> dict[str, Any]:
         nothing: dict[str, Any] = {
             "fetched_at": None,
             "stale": True,
-            "problem": error.message,
+            "problem": localized(error.message),
             "models": [],
         }
         return entry | nothing
     return entry | {
         "fetched_at": catalogue.fetched_at or None,
         "stale": catalogue.stale,
-        "problem": catalogue.problem,
+        "problem": localized(catalogue.problem),
         "models": [_model(model) for model in catalogue.models],
     }
 

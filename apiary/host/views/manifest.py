@@ -1,7 +1,8 @@
 """What a browser needs to install the app. Nothing private is ever kept for offline use."""
 
-from flask import Blueprint, Response, json, url_for
+from flask import Blueprint, Response, json, request, url_for
 
+from ..language import ENGLISH, LANGUAGES, gettext, speaking
 from ..state import here
 
 blueprint = Blueprint("manifest", __name__)
@@ -11,6 +12,13 @@ _LIGHT = "#fbfaf8"
 
 @blueprint.get("/manifest.webmanifest")
 def index() -> Response:
+    """In the language that the address names: it is kept by browsers, and sent no cookies."""
+    tag = request.args.get("language", ENGLISH)
+    with speaking(tag if tag in LANGUAGES else ENGLISH):
+        return _manifest()
+
+
+def _manifest() -> Response:
     home = url_for("chat.home")
     name = here().settings.site_name
     icons = [("icon-192.png", "192x192", "any"), ("icon-512.png", "512x512", "any")]
@@ -19,7 +27,7 @@ def index() -> Response:
         "id": home,
         "name": name,
         "short_name": name[:12],
-        "description": "Chat with the model that you bring.",
+        "description": gettext("Chat with the model that you bring."),
         "start_url": home,
         "scope": home,
         "display": "standalone",
@@ -35,8 +43,8 @@ def index() -> Response:
             for file, sizes, purpose in icons
         ],
         "shortcuts": [
-            {"name": "New chat", "url": home},
-            {"name": "Usage", "url": url_for("usage.index")},
+            {"name": gettext("New chat"), "url": home},
+            {"name": gettext("Usage"), "url": url_for("usage.index")},
         ],
     }
     response = Response(json.dumps(manifest), mimetype="application/manifest+json")

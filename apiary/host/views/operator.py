@@ -12,6 +12,7 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 from apiary import database
 
 from .. import limits
+from ..language import gettext
 from ..state import here
 from ..tables import Account, Conversation, Message
 from .forms import OperatorForm
@@ -35,7 +36,7 @@ def show() -> Response:
     if not token:
         return _page(form, 400 if request.method == "POST" else 200)
     if not is_operators(token):
-        return _page(form, 403, error="This is not the operator's token.")
+        return _page(form, 403, error=gettext("This is not the operator's token."))
     limits.forgive()
     dial = form.dial.data if request.method == "POST" else False
     return _page(
@@ -71,9 +72,9 @@ def _first(sql: str) -> object:
 def _counts() -> list[tuple[str, int]]:
     members = Account.select().where(Account.name.is_null(False)).count()
     return [
-        ("members", members),
-        ("guests", Account.select().count() - members),
-        ("conversations", Conversation.select().count()),
-        ("messages", Message.select().count()),
-        ("answers being written, by this process", len(here().answers.all_running())),
+        (gettext("members"), members),
+        (gettext("guests"), Account.select().count() - members),
+        (gettext("conversations"), Conversation.select().count()),
+        (gettext("messages"), Message.select().count()),
+        (gettext("answers being written, by this process"), len(here().answers.all_running())),
     ]

@@ -4,6 +4,7 @@ from flask import Blueprint, Response, flash, jsonify, redirect, request, url_fo
 from werkzeug.wrappers import Response as AnyResponse
 
 from .. import conversations, shelf
+from ..language import gettext
 from ..problems import wants_json
 from ..visitors import owner, person, unauthorized
 
@@ -52,7 +53,7 @@ def unpin(id: str) -> AnyResponse:
 def restore(id: str) -> AnyResponse:
     shelf.restore(owner(), id)
     if not request.is_json and not wants_json():
-        flash("The conversation is back.", "notice")
+        flash(gettext("The conversation is back."), "notice")
     return _shown(id)
 
 

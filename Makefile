@@ -11,6 +11,7 @@
 #   make lowest                a part of the tests, with the oldest dependencies that are allowed
 #   make pythons               all but the browser tests, with each Python from 3.11 on
 #   make words                 the translations, brought up to date with the sources
+#   make release               build the archive and the wheel, twice, and compare; uploads nothing
 #   make audit                 look the dependencies up among published advisories
 #   make clean                 forget .venv and caches; instance/ (your data) stays
 #
@@ -29,7 +30,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo run test check docs bench stage lowest pythons audit words clean
+.PHONY: demo run test check docs bench stage lowest pythons release audit words clean
 
 demo: $(VENV)/.runtime
 	@exec $(bin)/python scripts/serve.py demo
@@ -69,6 +70,10 @@ pythons: $(VENV)/.test
 
 words: $(VENV)/.test
 	@exec $(bin)/python scripts/words.py $(ARGS)
+
+release: $(VENV)/.test
+	@$(pip) install -qq --group release
+	@exec $(bin)/python scripts/release.py
 
 audit: $(VENV)/.dev
 	@exec sh scripts/audit.sh $(bin)/python

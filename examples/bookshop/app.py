@@ -8,6 +8,8 @@ templates/apiary/base.html, which puts the settings pages into the shop's frame.
 
 from flask import Flask, flash, redirect, render_template, request
 from flask_bootstrap import Bootstrap5
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -31,6 +33,8 @@ Bootstrap5(app)
 login = LoginManager(app)
 login.login_view = "shelf"
 apiary = Apiary(app)
+limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
+limiter.limit("20 per minute", methods=["POST"])(app.blueprints["apiary"])
 
 
 class User(UserMixin, db.Model):

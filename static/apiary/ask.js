@@ -21,7 +21,12 @@ async function ask(url, options) {
       headers: { Accept: "application/json", ...options.headers },
     });
     const data = await response.json().catch(() => ({}));
-    const message = data.message ?? phrase("This page is too old. Reload it and try again.");
+    // A limiter of the host's own answers with a page.
+    const message =
+      data.message ??
+      (response.status === 429
+        ? phrase("That was too often in a short time. Wait a moment and try again.")
+        : phrase("This page is too old. Reload it and try again."));
     return { ok: response.ok, status: response.status, data, message };
   } catch {
     const message = phrase("This site cannot be reached right now. Nothing was changed; try again.");

@@ -89,8 +89,8 @@ class Server:
 class Visitor:
     """A browser without a window, with the token of the page it stands on."""
 
-    def __init__(self, url: str, verify: bool = True) -> None:
-        self.http = httpx.Client(base_url=url, timeout=15, verify=verify)
+    def __init__(self, url: str, **client: object) -> None:
+        self.http = httpx.Client(base_url=url, timeout=15, **client)
         self.token = self.read("/settings/")
 
     def read(self, path: str) -> str:

@@ -27,7 +27,7 @@ class Variable:
 
 
 #: What the plug-in reads. A host adds its own to these and refuses every other APIARY_ name.
-VARIABLES = (
+VARIABLES: tuple[Variable, ...] = (
     Variable(
         "OPENROUTER_OAUTH",
         "0",

@@ -12,13 +12,14 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from flask import current_app, has_app_context, has_request_context
 from markupsafe import Markup, escape
 
 DOMAIN = "apiary"
 OWN = Path(__file__).resolve().parent / "translations"
+_Other = TypeVar("_Other")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[_-][A-Za-z0-9]{2,8}){0,3}")
 #: What a host's selector may give is bounded by what exists; this bounds what it makes up.
 _MOST = 64
@@ -195,6 +196,10 @@ def language() -> Language:
     return ENGLISH if languages is None else languages.current()
 
 
+@overload
+def localized(value: str, into: Language | str | None = None) -> str: ...
+@overload
+def localized(value: _Other, into: Language | str | None = None) -> _Other: ...
 def localized(value: Any, into: Language | str | None = None) -> Any:
     """A sentence in the language of who is asking; anything else as it is.
 

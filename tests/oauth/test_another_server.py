@@ -99,7 +99,7 @@ def acme_server() -> Flask:
 
     @server.post("/v1/chat/completions")
     def chat():
-        if request.headers["Authorization"] != f"Bearer {KEY}":
+        if server.config.get("EXPIRED") or request.headers["Authorization"] != f"Bearer {KEY}":
             return jsonify(error={"message": "no"}), 401
         choice = {"message": {"content": "Hello from Acme"}, "finish_reason": "stop"}
         return jsonify(choices=[choice])
@@ -108,8 +108,13 @@ def acme_server() -> Flask:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    with serve(acme_server()) as url:
+def server() -> Flask:
+    return acme_server()
+
+
+@pytest.fixture
+def url(server: Flask) -> Iterator[str]:
+    with serve(server) as url:
         yield url
 
 
@@ -170,6 +175,23 @@ def test_connect_and_ask(app: Flask) -> None:
     assert (card["state"], card["source"]) == ("connected", "oauth")
     assert card["identity"].startswith("bee@acme")
     mounted: Apiary = app.extensions["test_apiary"]
+    with app.app_context():
+        answer = mounted.complete("ann", "acme", model="one", messages=QUESTION)
+    assert answer.text == "Hello from Acme"
+
+
+def test_a_token_that_ends_is_one_click_away(app: Flask, server: Flask) -> None:
+    """What docs/providers.md says of tokens that do not last: there is no refreshing."""
+    client = app.test_client()
+    client.get(client.get(visit(press(client))).headers["Location"])
+    mounted: Apiary = app.extensions["test_apiary"]
+    server.config["EXPIRED"] = True
+    with app.app_context(), pytest.raises(apiary.KeyRejected) as caught:
+        mounted.complete("ann", "acme", model="one", messages=QUESTION)
+    assert caught.value.action == "reconnect"
+    assert "Reconnect acme" in client.get("/settings/acme").text
+    server.config["EXPIRED"] = False
+    client.get(client.get(visit(press(client))).headers["Location"])
     with app.app_context():
         answer = mounted.complete("ann", "acme", model="one", messages=QUESTION)
     assert answer.text == "Hello from Acme"

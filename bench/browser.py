@@ -49,8 +49,10 @@ addEventListener("keydown", (event) => {
 """
 # Looks twenty times a second, which is cheap; what it sees is on the screen two frames later.
 _WATCH = """([answer, last]) => {
+  const newest = () => [...document.querySelectorAll(answer)].at(-1);
+  const before = newest();
   const timer = setInterval(() => {
-    const text = [...document.querySelectorAll(answer)].at(-1)?.textContent ?? "";
+    const text = (newest() !== before && newest()?.textContent) || "";
     if (!text.trim()) return;
     __bench.begun ||= performance.now();
     if (!text.includes(last)) return;
@@ -116,13 +118,26 @@ def measure(folder: Path, rounds: int = 3, grown: bool = False) -> dict[str, Fig
     ):
         for maker in makers:
             with maker(folder, mock.port) as site:
-                print(f"browser: {site.name} ...", file=sys.stderr, flush=True)
-                visit = Visits(playwright, site)
-                found[site.name] = _paint(visit, rounds) | _answers(visit, rounds) | _talk(visit)
+                visits = Visits(playwright, site)
+                found[site.name] = {}
+                for part in (_paint, _answers, _talk):
+                    found[site.name] |= _tried(part, visits, rounds)
             if grown:
                 with maker(folder, other.port) as site:
-                    found[site.name] |= _grown(Visits(playwright, site))
+                    found[site.name] |= _tried(_grown, Visits(playwright, site), rounds)
     return found
+
+
+def _tried(part: "Callable[[Visits, int], Figures]", visits: "Visits", rounds: int) -> Figures:
+    """What a part measures; nothing where a page does not do what was waited for."""
+    from playwright.sync_api import Error
+
+    print(f"browser: {visits.site.name}, {part.__name__[1:]} ...", file=sys.stderr, flush=True)
+    try:
+        return part(visits, rounds)
+    except Error as error:
+        print(f"not measured: {error.message.splitlines()[0]}", file=sys.stderr)
+        return {}
 
 
 def chromium() -> str | None:
@@ -274,7 +289,7 @@ def _answer(visits: Visits, model: str, name: str) -> Figures:
     }
 
 
-def _talk(visits: Visits) -> Figures:
+def _talk(visits: Visits, rounds: int) -> Figures:
     with visits.page() as page:
         page.page.goto(visits.site.talk, wait_until="commit")
         seen = page.page.wait_for_function(
@@ -293,7 +308,7 @@ def _talk(visits: Visits) -> Figures:
     }
 
 
-def _grown(visits: Visits) -> Figures:
+def _grown(visits: Visits, rounds: int) -> Figures:
     address, script = visits.site.new(sites.SHORT)
     with visits.page(script) as page:
         page.open(address)

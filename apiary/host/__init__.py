@@ -20,6 +20,7 @@ from . import (
     metrics,
     moments,
     problems,
+    squeeze,
     views,
     visitors,
 )
@@ -72,6 +73,7 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     logs.register(app, settings)
     metrics.register(app)
     edge.protect(app, settings)
+    squeeze.register(app)
     # Before the plug-in refuses pages while the tables are old: whether they are is the question.
     app.before_request(views.health.early)
     apiary = Apiary(

@@ -103,22 +103,23 @@ def upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:
 def before_use(*, whole_app: bool, embedded: bool) -> Callable[[], None]:
     """What each process looks at before its first page: tables, key ring, the way home.
 
-    :param whole_app: stand before every page of the app, whose own tables are looked after
-        here too; else before ours only.
+    :param whole_app: old tables stop every page of the app, whose own tables are looked after
+        here too; else they stop ours only.
     :param embedded: the tables are up to date already.
     """
-    upgraded, looked = embedded, False
+    upgraded, looked, tried = embedded, False, False
 
     def check() -> None:
-        nonlocal upgraded, looked
-        if not whole_app and request.blueprint != "apiary":
-            return
-        if not upgraded:
+        nonlocal upgraded, looked, tried
+        ours = request.blueprint == "apiary"
+        if not upgraded and (ours or whole_app):
             _refuse_old_tables()
             upgraded = True
-        if not looked:
+        if ours and not looked:
             _check_home()
-            looked = _look_at_key_ring()
+        # A database that is away must not keep the host's pages waiting more than once.
+        if not looked and (ours or whole_app or not tried):
+            looked, tried = _look_at_key_ring(), True
 
     return check
 

@@ -1,4 +1,8 @@
-"""The tables as they were at first. A frozen copy: it never imports the models."""
+"""The tables as they were at first. A frozen copy: it never imports the models.
+
+peewee names indexes after classes: the prefix keeps them apart from those of a host whose
+database this may be.
+"""
 
 from typing import Any
 
@@ -6,7 +10,7 @@ import peewee
 
 
 def up(migrator: Any, db: peewee.Database) -> None:
-    class Connection(peewee.Model):
+    class ApiaryConnection(peewee.Model):
         owner = peewee.CharField()
         provider = peewee.CharField()
         version = peewee.IntegerField()
@@ -30,7 +34,7 @@ def up(migrator: Any, db: peewee.Database) -> None:
             table_name = "apiary_connection"
             indexes = ((("owner", "provider"), True), (("kid", "iv"), True))
 
-    class Flow(peewee.Model):
+    class ApiaryFlow(peewee.Model):
         flow_sha256 = peewee.CharField(unique=True, null=True)
         attempt = peewee.CharField()
         owner = peewee.CharField()
@@ -54,7 +58,7 @@ def up(migrator: Any, db: peewee.Database) -> None:
             table_name = "apiary_flow"
             indexes = ((("owner", "attempt"), True),)
 
-    db.create_tables([Connection, Flow])
+    db.create_tables([ApiaryConnection, ApiaryFlow])
 
 
 def down(migrator: Any, db: peewee.Database) -> None:

@@ -60,3 +60,35 @@ def test_a_database_in_memory(
         assert apiary.connections("ann") == []
     mine.close()
     assert not list(tmp_path.glob(":memory:*"))
+
+
+def test_tables_and_indexes_of_the_host_s_own(make_host: MakeHost, tmp_path: Path) -> None:
+    """peewee names an index after the class, and makes none where that name is taken."""
+    mine = peewee.SqliteDatabase(tmp_path / "mine.sqlite3", lock_type="IMMEDIATE")
+
+    class Connection(peewee.Model):
+        owner = peewee.CharField()
+        provider = peewee.CharField()
+
+        class Meta:
+            database = mine
+            indexes = ((("owner", "provider"), True),)
+
+    class Flow(peewee.Model):
+        started = peewee.DoubleField(index=True)
+
+        class Meta:
+            database = mine
+
+    with mine.connection_context():
+        mine.create_tables([Connection, Flow])
+    app = make_host()
+    Apiary(app, owner=lambda: "ann", database=mine)
+    for _ in range(2):
+        put_key(app, "ann")
+    assert 'data-state="connected"' in app.test_client().get("/settings/openrouter").text
+    with mine.connection_context():
+        ours = [table for table in mine.get_tables() if table not in {"connection", "flow"}]
+        assert all(table.startswith("apiary_") for table in ours if table != "sqlite_sequence")
+        named = {index.name for table in ours for index in mine.get_indexes(table)}
+    assert all(name.startswith(("apiary", "sqlite_autoindex_apiary")) for name in named), named

@@ -11,9 +11,8 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
-
 from . import undertaker
+from .arrivals import Arrivals
 from .relay import HANDS_OVER, HandedOver
 
 _log = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ _log = logging.getLogger(__name__)
 _MARGIN = 3.0
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(Arrivals):
     """Gives the sockets of readers to the relay, and takes them back after the last word.
 
     Told to end, it lets running answers end, within a bound; the others it keeps, marked.
@@ -35,6 +34,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if host := _host(self._app):
             # The others are for everything else, health checks first.
             host.readers.most_threads = max(1, self.cfg.threads // 2)
+        # Once the process is up and others have had time to give signs of life.
+        timer = threading.Timer(undertaker.SOON, _look, [self._app])
+        timer.daemon = True
+        timer.start()
 
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True

@@ -49,12 +49,13 @@ def app(
     port: int | None = None,
     grace: int = 5,
     threads: int = 64,
+    wsgi: str = "wsgi:app",
     **settings: str,
 ):
     """The production server; gives the process and its address."""
     port = port or free_port()
     environ = _environ(folder, upstream, settings)
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-b", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "gunicorn", wsgi, "-b", f"127.0.0.1:{port}"]
     command += ["--worker-class=apiary.host.gunicorn.Worker", f"--threads={threads}"]
     command += [f"--graceful-timeout={grace}", "--no-control-socket"]
     with (folder / f"log{port}").open("ab") as log:

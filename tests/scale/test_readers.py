@@ -121,31 +121,6 @@ def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
             assert reader.read[-1][1] == "done"
 
 
-def test_one_owner_has_so_many_seats(site, sandbox, person, monkeypatch):
-    """Three answers with four readers each, here and elsewhere, and no more."""
-    sandbox.state.switches.pace = 0.5
-    sites = [site()[1] for _ in range(3)]
-    ann = person(sites[0])
-    talks = []
-    with ExitStack() as stack:
-        # Three answers in each of the first two processes.
-        for base in sites[:2]:
-            for _ in range(3):
-                ann.talk = f"/c/{ann.post(f'{base}/c', json={}).json()['id']}"
-                talks.append(ann.talk)
-                next(stack.enter_context(ann.ask(base)))
-        base = sites[2]
-        for talk in talks:
-            ann.talk = talk
-            for _ in range(MOST_READERS):
-                status, _ = stack.enter_context(ann.follow(base))
-                assert status == 200
-        answer = ann.http.get(f"{base}{ann.talk}/stream", headers=ann.headers)
-        assert answer.status_code == 429 and answer.json()["code"] == "too_many_readers"
-        assert int(answer.headers["Retry-After"]) > 0
-        assert answer.json()["message"].endswith(".")
-
-
 @pytest.mark.parametrize("site", [False, True], ids=["alone", "redis"], indirect=True)
 @pytest.mark.parametrize("how", ["everywhere", "password"])
 def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how):

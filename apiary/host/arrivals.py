@@ -1,0 +1,194 @@
+"""Requests read whole before a thread of the server sees them: a slow client costs none."""
+
+import re
+import socket
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from .edge import LARGEST_BODY
+
+#: Seconds for a head, and further ones for each so many bytes of a body.
+_PATIENCE, _RATE = 20.0, 32 * 1024
+#: What is kept of one request, of its head alone, and of all together.
+_LARGEST, _LARGEST_HEAD, _MOST = LARGEST_BODY + 64 * 1024, 64 * 1024, 128 * 1024 * 1024
+_PIECE = 64 * 1024
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.I)
+#: Bodies whose end cannot be told beforehand, and those that are sent when somebody asks.
+_OPEN = re.compile(rb"\r\n(?:transfer-encoding:|expect:)", re.I)
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+
+
+class Arrival:
+    """What has come of a request that is not whole yet."""
+
+    def __init__(self, early: bytes = b"") -> None:
+        self.early = bytearray(early)
+        self.until = time.monotonic() + _PATIENCE
+        #: Bytes of the whole request, once its head is there.
+        self.whole: int | None = None
+        #: Whether a thread has to read its body, and may wait for it.
+        self.slow = False
+
+    def ready(self) -> bool:
+        """Whether a thread may see it."""
+        if self.whole is None:
+            end = self.early.find(b"\r\n\r\n")
+            if end < 0:
+                return len(self.early) > _LARGEST_HEAD
+            found = _LENGTH.search(self.early, 0, end + 2)
+            length = int(found[1]) if found else 0
+            self.whole = end + 4 + length
+            self.until += length / _RATE
+            self.slow = length > _LARGEST or bool(_OPEN.search(self.early, 0, end + 2))
+        return self.slow or len(self.early) >= self.whole
+
+
+class Arrivals(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's worker with threads, whose main thread reads.
+
+    Left alone a thread waits for each connection's request, and who opens as many as there are
+    threads and says little has the site for himself. What is large, or of unknown length, is
+    still read by threads: by a quarter of them at most, and not for ever.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._held = 0
+        self._slow: dict[Any, float] = {}
+        self._slow_lock = threading.Lock()
+
+    def accept(self, listener: Any) -> None:
+        # Of these two the first bytes are not a request's.
+        if self.cfg.is_ssl or self.cfg.http2_cleartext in ("prior-knowledge", "both"):
+            super().accept(listener)
+            return
+        try:
+            sock, client = listener.accept()
+        except OSError:
+            return
+        self.nr_conns += 1
+        conn = TConn(self.cfg, sock, client, listener.getsockname())
+        self._begin(conn, Arrival())
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """The next request on a connection that was kept."""
+        if not hasattr(conn, "arrival"):
+            super().on_client_socket_readable(conn, client)
+            return
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._begin(conn, Arrival())
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        if hasattr(conn, "arrival"):
+            self._read(conn, waits=True)
+        else:
+            super().on_pending_socket_readable(conn, client)
+
+    def _begin(self, conn: Any, arrival: Arrival) -> None:
+        conn.arrival = arrival
+        self._held += len(arrival.early)
+        self._read(conn, waits=False)
+
+    def _read(self, conn: Any, waits: bool) -> None:
+        """Read what is there, and hand over what is whole.
+
+        :param waits: whether the connection waits for more already.
+        """
+        arrival, gone = conn.arrival, False
+        try:
+            data = conn.sock.recv(_PIECE)
+        except BlockingIOError:
+            pass
+        except OSError:
+            gone = True
+        else:
+            arrival.early += data
+            self._held += len(data)
+            gone = not data or self._held > _MOST
+        if gone or arrival.ready():
+            self._leave(conn, waits)
+            if gone or (arrival.slow and not self._seat(conn)):
+                self._close(conn)
+            else:
+                conn.data_ready = True
+                self.enqueue_req(conn)
+            return
+        conn.timeout = arrival.until
+        if not waits:
+            self.pending_conns.append(conn)
+            self.poller.register(
+                conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn)
+            )
+
+    def _leave(self, conn: Any, waits: bool = True) -> None:
+        self._held -= len(conn.arrival.early)
+        if waits:
+            self.poller.unregister(conn.sock)
+            self.pending_conns.remove(conn)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def _seat(self, conn: Any) -> bool:
+        """Whether a thread may be kept waiting. Who may not is told to come again."""
+        with self._slow_lock:
+            if len(self._slow) < max(1, self.cfg.threads // 4):
+                self._slow[conn] = conn.arrival.until
+                return True
+        with suppress(OSError):
+            conn.sock.send(_BUSY)
+        return False
+
+    def handle(self, conn: Any) -> Any:
+        arrival = getattr(conn, "arrival", None)
+        try:
+            if arrival is not None:
+                conn.init()
+                conn.parser.unreader.unread(bytes(arrival.early))
+                arrival.early.clear()
+            return super().handle(conn)
+        finally:
+            with self._slow_lock:
+                self._slow.pop(conn, None)
+
+    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
+        kept = not fs.cancelled() and not fs.exception() and fs.result() is True
+        if kept and hasattr(conn, "arrival"):
+            early = conn.parser.unreader.take_buffered()
+            if early:
+                # A part of the next request came with this one; the rest may be long in coming.
+                conn.sock.setblocking(False)
+                self._begin(conn, Arrival(early))
+                return
+        super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Close what has not become whole in its time."""
+        now = time.monotonic()
+        for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
+            if hasattr(conn, "arrival"):
+                self._leave(conn)
+                self._close(conn)
+        with self._slow_lock:
+            late = [conn for conn, until in self._slow.items() if until <= now]
+        for conn in late:
+            with suppress(OSError):
+                conn.sock.shutdown(socket.SHUT_RD)
+        super().murder_pending()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)

@@ -1,0 +1,76 @@
+"""Seats of readers: taken, given back, refused, and those of sessions that are over."""
+
+import pytest
+
+from apiary import database
+from apiary.host import accounts
+from apiary.host.accounts import Person
+from apiary.host.answers import MOST_READERS, Answers, Full
+from apiary.host.readers import MOST_OF_OWNER, Readers
+from apiary.host.tables import Account
+from tests.host.browsing import Browser
+
+ANN, BOB = Person("ann"), Person("bob")
+
+
+@pytest.fixture
+def readers(host) -> Readers:
+    return Readers(Answers())
+
+
+def test_of_one_answer_the_last_stay(host, readers):
+    seats = [readers.enter(host, ANN, "answer", thread=True) for _ in range(MOST_READERS + 2)]
+    assert [seat.gone for seat in seats] == [True, True] + [False] * MOST_READERS
+    other = readers.enter(host, ANN, "other", thread=True)
+    assert not other.gone and not seats[-1].gone
+
+
+def test_one_owner_has_so_many(host, readers):
+    """Also where those that were sent away do not go, because nobody takes what they send."""
+    seats = [readers.enter(host, ANN, "answer", thread=True) for _ in range(MOST_OF_OWNER)]
+    with pytest.raises(Full) as refused:
+        readers.enter(host, ANN, "answer", thread=True)
+    assert refused.value.code == "too_many_readers"
+    readers.enter(host, BOB, thread=True)
+    readers.leave(seats[0])
+    readers.leave(seats[0])
+    readers.enter(host, ANN, thread=True)
+    with pytest.raises(Full):
+        readers.enter(host, ANN, thread=True)
+
+
+def test_who_needs_no_thread_finds_a_seat(host, readers):
+    readers.most_threads = 2
+    for who in (ANN, BOB):
+        readers.enter(host, who, thread=True)
+    with pytest.raises(Full) as refused:
+        readers.enter(host, ANN, thread=True)
+    assert refused.value.code == "server_busy"
+    readers.enter(host, ANN, thread=False)
+
+
+def test_a_refusal_is_a_sentence_with_a_time(builtin):
+    """And nothing began that nobody could read."""
+    guest = Browser(builtin)
+    conversation = guest.conversation()
+    builtin.extensions["apiary.host"].readers.most_threads = 0
+    with guest.send(f"/c/{conversation}/messages", {"text": "hello"}) as refused:
+        assert (refused.status_code, refused.json["code"]) == (503, "server_busy")
+        assert int(refused.headers["Retry-After"]) > 0 and refused.json["message"].endswith(".")
+    assert guest.messages(conversation) == []
+    with guest.get("/payer") as payer:
+        assert payer.json["left"] == 3
+
+
+def test_whose_session_is_over(host, readers):
+    for name in ("Ada", "Bruno", "Cleo"):
+        Browser(host).sign_up(name)
+    with host.app_context(), database.connection_context():
+        people = {row.name: accounts._person(row) for row in Account.select()}
+        seats = {name: readers.enter(host, one, thread=True) for name, one in people.items()}
+        accounts.end_sessions(people["Bruno"])
+        accounts.delete(people["Cleo"])
+    readers.look(host)
+    assert {name: seat.gone for name, seat in seats.items()} == {
+        "Ada": False, "Bruno": True, "Cleo": True
+    }  # fmt: skip

@@ -18,6 +18,9 @@ TITLE_LENGTH = 60
 LONGEST_TITLE = 200
 #: How many conversations the list begins with, and how many more are shown at a time.
 LISTED = 200
+#: How many of those that lie in folders are shown.
+FILED = 1000
+LONGEST_FOLDER = 60
 #: Seconds without a sign of life after which a running answer counts as dead.
 LEASE = 15.0
 #: How long a question is kept in sight while nothing is connected.
@@ -70,20 +73,32 @@ def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conver
 
 
 def listed(owner: str, after: int = 0) -> list[Conversation]:
-    """The owner's conversations that hold something: those pinned, then the last used first.
+    """The owner's conversations that hold something and lie in no folder.
+
+    Those pinned come first, then the last used.
 
     :param after: how many of them are known already.
     """
-    query = (
+    query = _shown(owner).where(Conversation.folder.is_null())
+    return list(query.limit(LISTED).offset(after))
+
+
+def filed(owner: str) -> dict[str, list[Conversation]]:
+    """The conversations in folders, by the folder's name, in the same order."""
+    found: dict[str, list[Conversation]] = {}
+    for conversation in _shown(owner).where(Conversation.folder.is_null(False)).limit(FILED):
+        found.setdefault(conversation.folder, []).append(conversation)
+    return dict(sorted(found.items(), key=lambda entry: entry[0].casefold()))
+
+
+def _shown(owner: str) -> Any:
+    return (
         Conversation.select()
         .where(
             Conversation.owner == owner, Conversation.title != "", Conversation.deleted.is_null()
         )
         .order_by(Conversation.pinned.desc(nulls="LAST"), Conversation.updated.desc())
-        .limit(LISTED)
-        .offset(after)
     )
-    return list(query)
 
 
 def waiting(owner: str) -> Conversation | None:

@@ -124,6 +124,8 @@ def _conversation(
     }
     if conversation.pinned:
         found["pinned"] = True
+    if conversation.folder:
+        found["folder"] = conversation.folder
     others = [_message(row, above, files, writer) for row in rows if row.id not in ids]
     return found | ({"other_branches": others} if others else {})
 

@@ -67,6 +67,7 @@ class Talk:
     left_out: int = 0
     #: Of this conversation; None stands for the default of whoever reads it in.
     instructions: str | None = None
+    folder: str | None = None
 
 
 def talks(value: Any) -> Iterator[Talk | None]:
@@ -107,6 +108,7 @@ def _ours(entry: dict[str, Any]) -> Talk:
         turns=list(_our_turns(entry["messages"])),
         others=list(_our_turns(others)),
         instructions=_text(told)[: instructions.LONGEST] if isinstance(told, str) else None,
+        folder=_text(entry.get("folder"))[:1000].strip() or None,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from apiary import database
 
-from . import attachments, conversations
+from . import attachments, conversations, shelf
 from .branches import ROOT
 from .foreign import LONGEST, OURS, File, Talk, Turn, talks
 from .language import gettext, gettext_noop, ngettext, number
@@ -163,6 +163,7 @@ def _take(owner: str, talk: Talk, report: Report) -> None:
         updated=max(talk.updated or max(times, default=created), created),
         pinned=time.time() if talk.pinned else None,
         instructions=talk.instructions,
+        folder=shelf.folder_of(talk.folder) if talk.folder else None,
     ).execute()
     _keep_files(owner, id, turns, report)
     ordered, head = _in_order(talk)

@@ -1,12 +1,13 @@
-"""Pin conversations, and delete them so that the click can be undone for a while."""
+"""Pin conversations, put them in folders, and delete them so that it can be undone for a while."""
 
 import time
+from collections.abc import Sequence
 
 from apiary import database
 
 from . import conversations
 from .state import here
-from .tables import Conversation, scrub
+from .tables import Conversation, clean, scrub
 
 #: For so long the page offers to undo, in seconds; the server allows more.
 UNDO = 10
@@ -19,6 +20,36 @@ def pin(conversation: Conversation, pinned: bool) -> None:
     """Put a conversation above the others, or back among them."""
     now = time.time() if pinned else None
     Conversation.update(pinned=now).where(Conversation.id == conversation.id).execute()
+
+
+def folder_of(name: str) -> str:
+    """The name of a folder as it is kept: one line, not long."""
+    return conversations.title_of(clean(name), conversations.LONGEST_FOLDER)
+
+
+def move(owner: str, ids: Sequence[str], folder: str | None) -> None:
+    """Put conversations of an owner into a folder, or into none. A new name makes a folder."""
+    Conversation.update(folder=folder).where(
+        Conversation.owner == owner, Conversation.id.in_(list(ids))
+    ).execute()
+
+
+def rename_folder(owner: str, folder: str, name: str) -> None:
+    """Give a folder another name; where there is one of that name, the two become one."""
+    Conversation.update(folder=name).where(
+        Conversation.owner == owner, Conversation.folder == folder
+    ).execute()
+
+
+def delete_folder(owner: str, folder: str) -> list[str]:
+    """Take everything out of a folder, which is its end. The ids of what lay in it."""
+    with database.atomic():
+        query = Conversation.select(Conversation.id).where(
+            Conversation.owner == owner, Conversation.folder == folder
+        )
+        ids = [conversation.id for conversation in query]
+        move(owner, ids, None)
+    return ids
 
 
 def discard(conversation: Conversation) -> None:

@@ -63,7 +63,7 @@ class Conversation(Table):
     """``provider`` and ``model`` are those of the last question, None before the first.
 
     ``head`` is the last message of the path that is shown; None stands for the newest one.
-    ``instructions`` None stands for the owner's default.
+    ``instructions`` None stands for the owner's default. ``folder`` is the name of one.
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
@@ -76,6 +76,7 @@ class Conversation(Table):
     created = peewee.DoubleField(default=time.time)
     updated = peewee.DoubleField(default=time.time)
     pinned = peewee.DoubleField(null=True)
+    folder = peewee.CharField(max_length=100, null=True)
     deleted = peewee.DoubleField(null=True)
 
     class Meta:

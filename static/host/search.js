@@ -9,7 +9,6 @@ const SLOW = 400; // ms until the page says that it is searching
 const $ = (id) => document.getElementById(id);
 const form = $("search-form");
 const input = $("filter");
-const list = $("conversations");
 const hits = $("hits");
 const state = $("search-state");
 let asking = null; // AbortController of the question under way
@@ -31,7 +30,7 @@ form.addEventListener("submit", (event) => {
   first.click();
 });
 $("side").addEventListener("keydown", (event) => {
-  const link = event.target.closest?.("#conversations a, #hits a");
+  const link = event.target.closest?.("#folders li > a, #conversations a, #hits a");
   if (event.target !== input && !link) return;
   if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     const all = [input, ...links()];
@@ -51,14 +50,28 @@ document.addEventListener("apiary:listed", filterTitles);
 if (input.value.trim()) input.dispatchEvent(new Event("input")); // kept by the browser over Back
 
 function links() {
-  return [...$("side").querySelectorAll("#conversations li:not([hidden]) > a:not([hidden]), #hits a")];
+  const shown = ["#folders details[open] li:not([hidden]) > a", "#conversations li:not([hidden]) > a:not([hidden])", "#hits a"];
+  return [...$("side").querySelectorAll(shown)];
 }
+
+const titled = () => $("side").querySelectorAll("#folders li, #conversations li");
 
 function filterTitles() {
   const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const item of list.children) {
+  for (const item of titled()) {
     const title = item.querySelector("a").textContent.toLowerCase();
     item.hidden = !words.every((word) => title.includes(word));
+  }
+  // A folder opens for as long as something in it is looked for.
+  for (const folder of $("folders").children) {
+    const details = folder.firstElementChild;
+    folder.hidden = words.length > 0 && !folder.querySelector("li:not([hidden])");
+    if (words.length && !("was" in folder.dataset)) folder.dataset.was = details.open ? "open" : "";
+    if (words.length) details.open = true;
+    else if ("was" in folder.dataset) {
+      details.open = folder.dataset.was === "open";
+      delete folder.dataset.was;
+    }
   }
 }
 
@@ -90,11 +103,11 @@ async function ask() {
 function show(words, { results, more }) {
   shown = words;
   // Titles that are in the list are filtered there already.
-  const listed = new Set([...list.querySelectorAll("a")].map((link) => link.pathname));
+  const listed = new Set([...titled()].map((item) => item.querySelector("a").pathname));
   const texts = results.filter(({ snippet, url }) => snippet.length || !listed.has(url));
   hits.replaceChildren(...texts.map(row));
   $("hits-title").hidden = !texts.length;
-  const titles = [...list.children].filter((item) => !item.hidden).length;
+  const titles = [...titled()].filter((item) => !item.hidden).length;
   if (more) tell(phrase("The newest {count} are shown. Add a word to narrow it down.", { count: texts.length }));
   else if (!texts.length && !titles) tell(phrase("Nothing has these words."));
   else tell(texts.length ? "" : phrase("In titles only."));

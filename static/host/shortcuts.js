@@ -69,7 +69,7 @@ function stop() {
 
 /** The conversation below or above the one that is open. */
 function step(by) {
-  const links = [...document.querySelectorAll("#conversations a")];
+  const links = [...document.querySelectorAll("#folders details[open] li > a, #conversations a")];
   if (!links.length) return;
   const at = links.findIndex((link) => link.getAttribute("aria-current"));
   links[at < 0 ? 0 : at + by]?.click();

@@ -1,5 +1,6 @@
 // The list of conversations: pin, rename in place, delete with a way back.
 
+import { folders } from "./folders.js";
 import { UNREACHABLE, getJson, post, problem } from "./http.js";
 import { offer } from "./toast.js";
 import { phrase } from "./words.js";
@@ -11,7 +12,9 @@ export function sidebar(main, say) {
   const title = document.getElementById("title");
   let row = null; // the one the menu is open for
 
-  list.querySelectorAll("li").forEach(addButton);
+  const shelf = list.parentElement; // with the folders
+  const shelved = folders(list, { linkOf, insert: afterPinned }, say);
+  shelf.querySelectorAll("#folders li, #conversations li").forEach(addButton);
   matchMedia("(min-width: 56rem)").addEventListener("change", () => {
     const side = document.getElementById("side");
     if (side.matches(":popover-open")) side.hidePopover(); // a drawer has no place on a wide page
@@ -75,6 +78,7 @@ export function sidebar(main, say) {
     const action = event.target.closest("[data-action]")?.dataset.action;
     menu.hidePopover();
     if (action === "rename") rename(row);
+    if (action === "move") shelved.choose(row);
     if (action === "pin") pin(row);
     if (action === "delete") discard(row);
   });
@@ -91,7 +95,7 @@ export function sidebar(main, say) {
       mark.className = "sr";
       mark.textContent = phrase("(pinned)");
       link.after(mark);
-      list.prepend(item);
+      item.parentElement.prepend(item);
     } else {
       // Where it stood by its age is known to the server; it stays near until the next visit.
       afterPinned(item);
@@ -100,10 +104,10 @@ export function sidebar(main, say) {
     say(pinned ? phrase("Pinned.") : phrase("No longer pinned."));
   }
 
-  function afterPinned(item) {
-    const pinned = [...list.children].filter((other) => other !== item && "pinned" in other.dataset);
-    if (pinned.length) pinned.at(-1).after(item);
-    else list.prepend(item);
+  function afterPinned(item, place = item.parentElement ?? list) {
+    const pinned = [...place.children].filter((other) => other !== item && "pinned" in other.dataset);
+    if (pinned.length && !("pinned" in item.dataset)) pinned.at(-1).after(item);
+    else place.prepend(item);
   }
 
   function rename(item) {
@@ -153,12 +157,15 @@ export function sidebar(main, say) {
       return location.assign(main.dataset.home);
     }
     const next = item.nextElementSibling;
+    const place = item.parentElement;
     item.remove();
+    shelved.count();
     say(phrase("Deleted."));
     offer(phrase("Deleted."), async () => {
       if (!(await restore(link.href))) return;
       if (next?.isConnected) next.before(item);
-      else list.append(item);
+      else (place.isConnected ? place : list).append(item);
+      shelved.count();
       linkOf(item).focus();
     });
   }
@@ -177,7 +184,7 @@ export function sidebar(main, say) {
   }
 
   document.getElementById("delete-form")?.addEventListener("submit", (event) => {
-    const item = [...list.children].find((li) => linkOf(li).getAttribute("aria-current"));
+    const item = shelf.querySelector('li > a[aria-current="page"]')?.parentElement;
     if (!item) return; // not in the list: the form does it, and the next page offers the way back
     event.preventDefault();
     document.getElementById("more").open = false;
@@ -185,7 +192,7 @@ export function sidebar(main, say) {
   });
 
   function setTitle(base, words) {
-    const link = [...list.querySelectorAll("a")].find((a) => a.href === base);
+    const link = [...shelf.querySelectorAll("li > a:first-child")].find((a) => a.href === base && !a.closest("#hits"));
     if (!link) return;
     link.textContent = words;
     link.parentElement.querySelector(".row-more")?.setAttribute("aria-label", phrase("More for “{title}”", { title: words }));

@@ -32,6 +32,7 @@ OTHERWISE = {
     "apiary.disconnect", "apiary.replace", "apiary.paste_code",
     "chat.delete", "chat.path", "chat.rename", "chat.stop",
     "shelf.pin", "shelf.unpin", "shelf.restore",
+    "shelf.move", "shelf.rename_folder", "shelf.delete_folder",
     "attachments.drop", "instructions.keep", "instructions.keep_default",
 }  # fmt: skip
 

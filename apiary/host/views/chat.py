@@ -248,6 +248,7 @@ def _page(conversation: Conversation | None) -> str:
         "chat.html",
         conversations=listed,
         older=len(listed) == conversations.LISTED,
+        folders=conversations.filed(mine),
         conversation=conversation,
         messages=rows,
         versions=branches.versions(stored),

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import abort, request
 
+from .. import conversations, shelf
 from ..attachments import MOST
 from ..language import gettext, number
 from ..orders import Wish
@@ -105,6 +106,25 @@ def text_or_none(name: str, longest: int) -> str | None:
             ),
         )
     return text
+
+
+def ids(name: str) -> list[str]:
+    """Ids of conversations, at most 1,000; a form names one."""
+    found = _fields().get(name)
+    found = [found] if isinstance(found, str) else found
+    if not isinstance(found, list) or len(found) > conversations.FILED:
+        abort(400, gettext("Name the conversations."))
+    return [word for one in found if (word := _word({name: one}, name, _ID))]
+
+
+def folder(name: str, or_none: bool = False) -> str | None:
+    """The name of a folder, None where null stands for no folder."""
+    text = _fields().get(name)
+    if or_none and text in (None, ""):
+        return None
+    if not isinstance(text, str) or not text.strip() or len(text) > 1000:
+        abort(400, gettext("Write a name for the folder."))
+    return shelf.folder_of(text)
 
 
 def title() -> str:

@@ -1,4 +1,4 @@
-"""The list of conversations: more of it, pin one, and take a deletion back."""
+"""The list of conversations: more of it, folders, pins, and deletions taken back."""
 
 from flask import Blueprint, Response, flash, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -7,6 +7,7 @@ from .. import conversations, shelf
 from ..language import gettext
 from ..problems import wants_json
 from ..visitors import owner, person, unauthorized
+from . import inputs
 
 blueprint = Blueprint("shelf", __name__)
 
@@ -33,6 +34,26 @@ def older() -> Response:
         ],
         more=len(found) == conversations.LISTED,
     )
+
+
+@blueprint.post("/folders/move")
+def move() -> Response:
+    """Put ``conversations`` into ``folder``; null takes them out of theirs."""
+    shelf.move(owner(), inputs.ids("conversations"), inputs.folder("folder", or_none=True))
+    return Response(status=204)
+
+
+@blueprint.post("/folders/rename")
+def rename_folder() -> Response:
+    """Call ``folder`` by another ``name``."""
+    shelf.rename_folder(owner(), str(inputs.folder("folder")), str(inputs.folder("name")))
+    return Response(status=204)
+
+
+@blueprint.post("/folders/delete")
+def delete_folder() -> Response:
+    """Take everything out of ``folder``; says what lay in it, for the way back."""
+    return jsonify(conversations=shelf.delete_folder(owner(), str(inputs.folder("folder"))))
 
 
 @blueprint.post("/c/<id>/pin")

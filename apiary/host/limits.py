@@ -48,10 +48,15 @@ class Rule:
 
 def network(address: str | None) -> str:
     """The network that an address is counted under: /24 for IPv4, /64 for IPv6."""
+    text = address or ""
     try:
-        ip = ipaddress.ip_address(address or "")
+        ip = ipaddress.ip_address(text)
     except ValueError:
-        return "unknown"
+        try:
+            # Some proxies tell the port too.
+            ip = ipaddress.ip_address(text.rpartition(":")[0].strip("[]"))
+        except ValueError:
+            return "unknown"
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     bits = 24 if ip.version == 4 else 64
@@ -98,15 +103,15 @@ def _operator() -> str | None:
     return _address() if asked else None
 
 
-def _each(name: str, count: int, count_address: int) -> tuple[Rule, Rule]:
+def _each(name: str, count: int, count_address: int, reads: bool = False) -> tuple[Rule, Rule]:
     """For a minute: how often each person may, and each address.
 
     The numbers for an address are far above those for a person: a school, an office or a proxy
     that nobody counted is one address.
     """
     return (
-        Rule(name, count, 60, _person),
-        Rule(f"{name}-address", count_address, 60, _address),
+        Rule(name, count, 60, _person, reads),
+        Rule(f"{name}-address", count_address, 60, _address, reads),
     )
 
 
@@ -130,6 +135,7 @@ GUEST_ADDRESS = Rule("guest-address", 3000, 3600, _newcomer)
 
 _KEY = _each("key", 20, 180)
 _MESSAGE = _each("message", 60, 600)
+_USAGE = _each("usage", 60, 600, reads=True)
 #: What costs a provider's or this site's time, and what can be guessed at.
 COSTLY: dict[str, tuple[Rule, ...]] = {
     "accounts.sign_in": SIGN_IN,
@@ -147,10 +153,12 @@ COSTLY: dict[str, tuple[Rule, ...]] = {
     "chat.ask": _MESSAGE,
     "chat.retry": _MESSAGE,
     "chat.go_on": _MESSAGE,
-    "chat.stream": (
-        Rule("follow", 120, 60, _person, reads=True),
-        Rule("follow-address", 1200, 60, _address, reads=True),
-    ),
+    "chat.stream": _each("follow", 120, 1200, reads=True),
+    # They look through all that somebody has.
+    "accounts.export": _each("export", 10, 60, reads=True),
+    "search.index": _each("search", 240, 1200, reads=True),
+    "usage.index": _USAGE,
+    "usage.table": _USAGE,
     # A file is read as a whole: it keeps one person from doing nothing else to the server.
     "imports.take_in": (*_each("import", 10, 30), Rule("import-hour", 20, 3600, _person)),
     "attachments.upload": _each("file", 30, 120),

@@ -83,7 +83,13 @@ def test_no_twin_is_forgotten(app: Flask) -> None:
     changing = {
         rule.endpoint for rule in app.url_map.iter_rules() if "POST" in (rule.methods or set())
     }
-    assert (changing - OTHERWISE) | {"chat.stream"} == set(limits.COSTLY)
+    reading = {end for end, rules in limits.COSTLY.items() if any(r.reads for r in rules)}
+    assert changing - OTHERWISE == set(limits.COSTLY) - (reading - changing)
+    assert reading == {
+        "operator.show", "chat.stream", "accounts.export", "search.index",
+        "usage.index", "usage.table",
+    }  # fmt: skip
+    assert reading <= {rule.endpoint for rule in app.url_map.iter_rules()}
 
 
 def test_cancelling_what_never_began(app: Flask) -> None:
@@ -237,6 +243,38 @@ def test_the_operator_s_token_at_both_doors(make_host: MakeHost) -> None:
         assert not refused(ask(n, "QTpC", "Basic"))
     assert until_refused(ask, 20) == 10
     assert ask(0).status_code == ask(1).status_code == ask(0, "right" * 4).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/account/export", 10), ("/usage", 60), ("/c/{}/stream", 120)]
+)
+def test_what_only_reads(app: Flask, path: str, allowed: int) -> None:
+    browser = Browser(app)
+    path = path.format(browser.conversation())
+
+    def read(_: int) -> TestResponse:
+        return browser.get(path, headers={"Accept": "text/html"})
+
+    assert until_refused(read, 150) == allowed
+    assert Browser(app).get(path).status_code != 429
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("203.0.113.9:4711", "203.0.113.0/24"),
+        ("::ffff:203.0.113.9", "203.0.113.0/24"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ("nonsense", "unknown"),
+    ],
+)
+def test_the_network_of_an_address(address: str | None, network: str) -> None:
+    assert limits.network(address) == network
 
 
 def test_a_sign_in_empties_what_was_counted(app: Flask) -> None:

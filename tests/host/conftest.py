@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from apiary.host import create_app, keeper
+from apiary.host import create_app
 from apiary.host.state import Host
 from tests.host.browsing import Browser
 
@@ -19,7 +19,7 @@ MakeHost = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_host(tmp_path, sandbox, dropped, monkeypatch) -> Iterator[MakeHost]:
+def make_host(tmp_path, sandbox, dropped) -> Iterator[MakeHost]:
     """Makes chat apps that talk to the sandbox; settings are passed as keywords."""
     apps: list[Flask] = []
 
@@ -42,8 +42,6 @@ def make_host(tmp_path, sandbox, dropped, monkeypatch) -> Iterator[MakeHost]:
         return app
 
     yield make
-    # The database may be gone already.
-    monkeypatch.setattr(keeper, "_PATIENCE", 0.0)
     for app in apps:
         host: Host = app.extensions["apiary.host"]
         with app.app_context():

@@ -123,7 +123,9 @@ class Stage:
         cert, key = map(str, self._files["openrouter.ai"])
         command = _serve()._server("apiary.sandbox:create_app()", ["0.0.0.0:443"])
         self.programs["openrouter"] = self["openrouter"].start(
-            *command, f"--certfile={cert}", f"--keyfile={key}", env=_clean(), at=ROOT
+            *(*command, "--threads=400", f"--certfile={cert}", f"--keyfile={key}"),
+            env=_clean(),
+            at=ROOT,
         )
         self.start_edge()
         with self["client"].inside():
@@ -215,6 +217,7 @@ class Stage:
     def environ(self, name: str) -> dict[str, str]:
         secret, key = self._keys
         return _clean() | {
+            **_serve()._MEMORY,
             "PYTHONPATH": str(self.code[name]),
             "SSL_CERT_FILE": str(self.authorities),
             "APIARY_INSTANCE_PATH": f"{DISK}/instance",

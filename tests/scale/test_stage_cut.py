@@ -4,6 +4,8 @@ import itertools
 import time
 from contextlib import ExitStack
 
+import pytest
+
 from tests.scale.running import WHOLE, Reader, events, last, text_of, wait_for
 from tests.scale.stage import AT, URL
 
@@ -58,6 +60,7 @@ def told_again(stage) -> bool:
         return len(redis.keys("*:answer:*")) > 0
 
 
+@pytest.mark.long
 def test_redis_is_cut_off_and_comes_back(stage, guest):
     stage.sandbox(pace=2)
     ann, ben = guest(), guest()

@@ -23,6 +23,7 @@ def down(migrator, db):
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP"])
 def test_a_restart_of_each_machine_refuses_nobody(stage, guest, people, how):
     for name in APPS:

@@ -7,10 +7,14 @@ import time
 from html import unescape
 
 import httpx
+import pytest
 
 from apiary.sandbox import ACCOUNTS
 from tests.scale.running import last, text_of
 from tests.scale.stage import AT, DAILY, URL
+
+#: The first test builds the stage.
+pytestmark = pytest.mark.timeout(240)
 
 ONE, TWO, THREE = AT.values()
 

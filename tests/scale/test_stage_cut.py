@@ -9,6 +9,9 @@ import pytest
 from tests.scale.running import WHOLE, Reader, events, last, text_of, wait_for
 from tests.scale.stage import AT, URL
 
+#: The first test builds the stage.
+pytestmark = pytest.mark.timeout(240)
+
 ONE, TWO, THREE = AT.values()
 
 

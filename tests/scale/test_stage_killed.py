@@ -7,6 +7,9 @@ import pytest
 from tests.scale.running import WHOLE, Person, Reader, events, wait_for
 from tests.scale.stage import APPS, URL, Stage
 
+#: The first test builds the stage.
+pytestmark = pytest.mark.timeout(240)
+
 PEOPLE, EACH = 34, 3
 COUNT = PEOPLE * EACH
 

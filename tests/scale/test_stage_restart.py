@@ -10,6 +10,9 @@ import pytest
 from tests.scale.running import WHOLE, Reader, last
 from tests.scale.stage import APPS, AT, URL
 
+#: The first test builds the stage.
+pytestmark = pytest.mark.timeout(240)
+
 #: Of a new version: a column and a table that the old one knows nothing of.
 MIGRATION = """
 def up(migrator, db):

@@ -5,6 +5,7 @@ a good end.
 """
 
 import logging
+import select
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -88,11 +89,12 @@ class Worker(Arrivals):
         if enabled or self.alive:
             return
         for listener in self.sockets:
+            waiting = select.poll()
+            waiting.register(listener, select.POLLIN)
             for _ in range(self.cfg.backlog):
-                before = self.nr_conns
-                self.accept(listener)
-                if self.nr_conns == before:
+                if not waiting.poll(0):
                     break
+                self.accept(listener)
             listener.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

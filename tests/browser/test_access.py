@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.test_connect import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 AXE = Axe()
 

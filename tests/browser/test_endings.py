@@ -10,7 +10,7 @@ from apiary import database
 from apiary.models import StoredFlow
 from apiary.sandbox import Ask
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.test_connect import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 
 def way_back(window: Page, site: Site) -> str:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.test_connect import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 #: A few words that stand in most English sentences of ours, and in no German one.
 ENGLISH = re.compile(r"\b(the|your|you|and|is|are|not|with|again|message|key|try)\b", re.I)

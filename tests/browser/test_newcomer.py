@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.test_connect import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 
 def test_connect_again_right_after_cancel(page: Page, site: Site) -> None:

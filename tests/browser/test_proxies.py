@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 
 from tests import certificates
 from tests.browser.conftest import MakeSite, free_port
-from tests.browser.test_connect import CONNECT, STATUS, answer, gone, press
+from tests.browser.popup import CONNECT, STATUS, answer, gone, press
 
 # Debian keeps it where only root's PATH looks.
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")

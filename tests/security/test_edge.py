@@ -1,55 +1,20 @@
-"""The web edge of both wings: headers, cookies, sessions, redirects, echoes."""
+"""The web edge of both wings: headers, cookies, echoes."""
 
-import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import unescape
-from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from apiary.host import accounts
 from tests.conftest import LiveSandbox, MakeApp
 from tests.host.browsing import Browser
 from tests.host.conftest import MakeHost
+from tests.security.edge import MARKUP, ON_THE_WAY, PARAMETERS, PUBLIC, WORD, Safe
 from tests.security.routes import ROWS
-from tests.security.world import ATTEMPT, PASSWORD, World, begin, call, led_to
-
-CORPORA = Path(__file__).parents[1] / "corpora"
-PUBLIC = "https://bees.example.org"
-#: Ends of a popup: a policy of their own would cut them off from the page that opened it.
-ON_THE_WAY = re.compile(r"/settings/openrouter/(connect|callback|done|trouble)\b")
-MARKUP = """<svg/onload=alert(1)>"'><img src=x>"""
-WORD = "zebra-echo"
-
-
-def lines(name: str) -> list[str]:
-    found = (CORPORA / name).read_text().splitlines()
-    return [line for line in found if line and not line.startswith("#")]
-
-
-PLACES = [codecs.decode(line, "unicode_escape") for line in lines("next.txt")]
-HEADERS = [tuple(line.split(": ", 1)) for line in lines("headers.txt")]
-
-
-class Safe(Browser):
-    """A browser at the site's public address, https or not."""
-
-    def __init__(self, app: Flask, url: str) -> None:
-        super().__init__(app)
-        true = self.client.open
-        parts = urlsplit(url)
-
-        def open_there(*args: Any, **more: Any) -> TestResponse:
-            more.setdefault("base_url", f"{parts.scheme}://{parts.netloc}")
-            return true(*args, **more)
-
-        self.client.open = open_there  # type: ignore[method-assign]
+from tests.security.world import ATTEMPT, PASSWORD, World, led_to
 
 
 @pytest.fixture(params=["http://localhost", PUBLIC], ids=["http", "https"])
@@ -192,197 +157,6 @@ def test_the_plug_in_brings_its_own_headers(make_app: MakeApp) -> None:
             assert opener == ("unsafe-none" if on_the_way else "same-origin-allow-popups"), path
     with client.get("/settings/static/apiary.css") as file:
         assert file.headers["X-Content-Type-Options"] == "nosniff"
-
-
-# Sessions
-
-
-@pytest.mark.parametrize("door", ["sign-in", "sign-up", "upgrade"])
-def test_a_planted_cookie_is_worth_nothing_afterwards(
-    make_host: MakeHost, paste_key: str, door: str
-) -> None:
-    """The attacker's own session stands in the victim's browser before the victim signs in."""
-    app = make_host(OPENROUTER_OAUTH="1", APIARY_PUBLIC_URL="http://localhost")
-    if door == "sign-in":
-        Browser(app).sign_up("Ada Hive", PASSWORD)
-    attacker = Browser(app)
-    old_token = attacker.token()
-    if door == "upgrade":
-        # A guest with a row of their own, not only a cookie.
-        attacker.conversation()
-    planted = dict(attacker.client._cookies)
-    victim = Browser(app)
-    victim.client._cookies = dict(planted)
-    if door == "sign-in":
-        victim.sign_in("Ada Hive", PASSWORD)
-    else:
-        victim.sign_up("Ada Hive", PASSWORD)
-    assert victim.client._cookies != planted
-    victim.connect(paste_key)
-    begin(victim, ATTEMPT)
-    conversation = victim.conversation()
-    attacker.client._cookies = planted
-    for path in ("/account", "/settings/", "/account/export", f"/c/{conversation}"):
-        with attacker.get(path) as answer:
-            assert "Ada Hive" not in answer.text and "sk-or-v1" not in answer.text, path
-    with call(victim, "POST", "/c", token=old_token) as answer:
-        assert answer.status_code == 400, "the token of before is dead too"
-
-
-@pytest.mark.parametrize("how", ["everywhere", "password", "delete"])
-def test_saved_cookies_are_dead(world: World, how: str) -> None:
-    saved = Browser(world.app)
-    saved.client._cookies = dict(world.ada.client._cookies)
-    token = saved.token()
-    match how:
-        case "everywhere":
-            world.ada.form("/account/sign-out-everywhere")
-        case "password":
-            world.ada.form("/account/password", password=PASSWORD, new_password="battery staple")
-        case "delete":
-            world.ada.form("/account/delete", password=PASSWORD, sure="y")
-    kept = dict(saved.client._cookies)
-    for row in ROWS:
-        saved.client._cookies = dict(kept)
-        if row.who == "anyone":
-            continue
-        with call(
-            saved, row.method, row.at(world), row.send, token=token, Accept="application/json"
-        ) as answer:
-            text = answer.get_data(as_text=True)
-            assert "Ada Hive" not in text and "Of bees" not in text, row
-            assert row.method == "GET" or answer.status_code == 401, (row, answer.status_code)
-
-
-def test_the_flow_does_not_outlive_the_login(world: World, sandbox: LiveSandbox) -> None:
-    world.ada.form("/account/sign-out-everywhere")
-    world.ada.sign_in("Ada Hive", PASSWORD)
-    path = world.path("/settings/openrouter/callback/<flow>")
-    with world.ada.get(f"{path}?code=abc") as answer:
-        assert answer.headers["Location"].endswith("/trouble/other-browser")
-    assert sandbox.exchanges == 0
-
-
-# Redirects
-
-PARAMETERS = [
-    "next", "back", "url", "to", "target", "redirect", "redirect_uri", "redirect_to",
-    "redirect_url", "return", "return_to", "returnUrl", "continue", "dest", "destination",
-    "_target_url", "callback", "callback_url", "goto", "home", "r", "u", "from", "origin",
-    "error", "error_description", "state", "iss", "display", "attempt", "provider", "limit",
-]  # fmt: skip
-
-
-def stays_here(answer: TestResponse, sandbox: str, what: object) -> None:
-    """No redirect of any kind leads off the site, but the hop page to OpenRouter itself."""
-    place = answer.headers.get("Location")
-    if place is not None:
-        path = place.removeprefix("http://localhost")
-        assert re.match(r"/(?![/\\])[\x21-\x7e]*\Z", path), (what, place)
-        assert "\\" not in path and "evil" not in urlsplit(place).netloc, (what, place)
-    assert "Refresh" not in answer.headers and "X-Evil" not in answer.headers, what
-    assert not [c for c in answer.headers.getlist("Set-Cookie") if c.startswith("evil")], what
-    if answer.mimetype == "text/html" and answer.data:
-        for led in re.findall(r'http-equiv="refresh" content="0;url=([^"]+)"', answer.text):
-            asked = urlsplit(unescape(led))
-            assert f"{asked.scheme}://{asked.netloc}{asked.path}" == f"{sandbox}/auth", what
-            [back] = parse_qs(asked.query)["callback_url"]
-            assert back.startswith("http://localhost/settings/openrouter/callback/"), what
-        for link in re.findall(r'(?:href|action|src)="([^"]*)"', answer.text):
-            assert not re.match(r"\s*(//|\\\\|\w*script:|data:text)", unescape(link), re.I), (
-                what,
-                link,
-            )
-            assert "evil" not in urlsplit(unescape(link)).netloc, (what, link)
-
-
-def test_no_parameter_leads_away(
-    world: World, sandbox: LiveSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Slow on purpose; here it would only be slow.
-    monkeypatch.setattr(accounts, "check_password_hash", lambda _, given: given == PASSWORD)
-    monkeypatch.setattr(accounts, "generate_password_hash", lambda given, **_: given)
-    monkeypatch.setattr(accounts, "_dummy_hash", lambda: "nobody has this one")
-    kept = world.save()
-    token = world.ada.token()
-    for number, place in enumerate(PLACES):
-        for index, row in enumerate(ROWS):
-            # Every place at every door, and in turn at all the others.
-            door = row.rule == "/sign-in" or row.rule.endswith("/connect")
-            if row.file or not (door or (number + index) % 24 == 0):
-                continue
-            asked = {name: place for name in PARAMETERS}
-            send = {**asked, **row.send}
-            if row.rule.endswith("/connect"):
-                send = {"next": place, "callback_url": place, "back": place} if number % 2 else {}
-            with world.ada.client.open(
-                row.at(world),
-                method=row.method,
-                query_string=asked,
-                headers={"X-CSRFToken": token, "Accept": "text/html"},
-                **({"data": send} if row.method == "POST" else {}),
-            ) as answer:
-                stays_here(answer, sandbox.url, (row, place))
-                assert answer.status_code < 500, (row, place)
-            if row.method == "POST":
-                world.restore(kept)
-
-
-def test_no_path_leads_away(world: World, sandbox: LiveSandbox) -> None:
-    for place in PLACES:
-        raw = place.encode().decode("latin-1")
-        for path in (raw, f"/{raw}", f"/settings{raw}", f"/settings/openrouter/done/{raw}",
-                     f"/c/{raw}", f"/settings/{raw}/..", f"{raw}/settings"):  # fmt: skip
-            with world.ada.client.get(
-                "/", environ_overrides={"PATH_INFO": path}, headers={"Accept": "text/html"}
-            ) as answer:
-                stays_here(answer, sandbox.url, path)
-                assert answer.status_code < 500, path
-
-
-def test_the_other_name_of_this_machine_leads_to_ours_only(make_host: MakeHost) -> None:
-    """What the redirect from 127.0.0.1 to localhost makes of paths."""
-    app = make_host(APIARY_PUBLIC_URL="http://localhost:3000")
-    client = app.test_client()
-    for place in PLACES:
-        with client.get(
-            "/",
-            environ_overrides={
-                "PATH_INFO": place.encode().decode("latin-1"),
-                "HTTP_HOST": "127.0.0.1:3000",
-            },
-            headers={"Accept": "text/html"},
-        ) as answer:
-            if "Location" in answer.headers:
-                assert urlsplit(answer.headers["Location"]).netloc == "localhost:3000", place
-                assert "\\" not in answer.headers["Location"]
-
-
-# Headers that lie
-
-
-def test_headers_that_lie(world: World, sandbox: LiveSandbox) -> None:
-    token = world.ada.token()
-    for number, (name, value) in enumerate(HEADERS):
-        sent = {"Accept": "text/html", "X-CSRFToken": token, name: value}
-        for path in ("/", "/settings", "/sign-in", "/nothing", "/settings/openrouter/trouble/used"):
-            with world.stranger().get(path, headers={**sent}) as answer:
-                assert answer.status_code in (200, 308, 404), (name, value, path)
-                stays_here(answer, sandbox.url, (name, value))
-                text = answer.get_data(as_text=True)
-                assert "evil.example" not in text and "<svg onload" not in text, (name, path)
-                assert "Ada Hive" not in text
-        fields = {"attempt": f"attempt-of-header-{number}"}
-        with world.ada.client.post(
-            "/settings/openrouter/connect", data=fields, headers=sent
-        ) as answer:
-            assert answer.status_code == (403 if name == "Origin" else 200), (name, value)
-            stays_here(answer, sandbox.url, (name, value))
-            for cookie in answer.headers.getlist("Set-Cookie"):
-                assert "Secure" not in cookie and "evil" not in cookie
-
-
-# Echoes
 
 
 def test_markup_is_never_echoed(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import MakeApp
 from tests.host.browsing import Browser
 from tests.host.conftest import MakeHost
-from tests.security.test_edge import PUBLIC, Safe
+from tests.security.edge import PUBLIC, Safe
 from tests.security.world import ATTEMPT, PASSWORD
 
 

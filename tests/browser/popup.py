@@ -1,0 +1,25 @@
+"""Connect's parts on the page, and a user who presses, answers and waits."""
+
+from playwright.sync_api import Page
+
+CARD = 'section[data-provider="openrouter"]'
+CONNECT = f'{CARD} [data-action="connect"]'
+WAITING = f'{CARD} dialog[data-role="waiting"]'
+NOTICE = f'{CARD} [data-role="notice"]'
+STATUS = f'{CARD} [data-role="status"]'
+
+
+def press(page: Page, selector: str = CONNECT) -> Page:
+    """Press Connect and return the window that opens."""
+    with page.expect_popup() as opened:
+        page.click(selector)
+    return opened.value
+
+
+def answer(window: Page, action: str = "approve") -> None:
+    window.click(f'[data-action="{action}"]', no_wait_after=True)
+
+
+def gone(window: Page) -> None:
+    if not window.is_closed():
+        window.wait_for_event("close")

@@ -7,7 +7,10 @@ const { health, offline, unreachable } = bar.dataset;
 let timer = 0;
 
 function show(words) {
-  if (bar.textContent !== words) bar.textContent = words;
+  if (bar.textContent === words) return;
+  bar.textContent = words;
+  // What sticks to the top sticks below it.
+  document.documentElement.style.setProperty("--offline", `${bar.offsetHeight}px`);
 }
 
 async function look() {

@@ -26,7 +26,7 @@ from ..translation import localized, say, spoken
 from . import pages
 from .cards import card
 from .forms import ConnectForm
-from .guards import browser, is_navigation, owner, session_stayed_behind, wants_json
+from .guards import browser, cookies_stayed_behind, is_navigation, owner, wants_json
 
 
 def start(provider: str) -> ResponseReturnValue:
@@ -98,7 +98,7 @@ def callback(provider: str, flow: str) -> ResponseReturnValue:
         # Link scanners and prefetches must not use up what a person is about to follow.
         response = pages.quiet(make_response("", 204))
         return response
-    if session_stayed_behind():
+    if cookies_stayed_behind():
         return pages.once_more()
     found = flows.find(flow)
     me = current().owner()

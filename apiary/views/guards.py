@@ -136,13 +136,16 @@ def forget_browser(*_args: object, **_kwargs: object) -> None:
     session.pop(_MARK, None)
 
 
-def session_stayed_behind() -> bool:
-    """Whether another site led here and the browser kept the session's cookie back.
+def cookies_stayed_behind() -> bool:
+    """Whether another site led here and the browser may have kept cookies back.
 
-    It does so in hosts with SESSION_COOKIE_SAMESITE="Strict".
+    It does so with those that are SameSite=Strict: the session's, or what a host tells its
+    users by.
     """
+    if request.headers.get("Sec-Fetch-Site") != "cross-site":
+        return False
     name = current_app.config["SESSION_COOKIE_NAME"]
-    return request.headers.get("Sec-Fetch-Site") == "cross-site" and name not in request.cookies
+    return name not in request.cookies or current().owner() is None
 
 
 def is_navigation() -> bool:

@@ -4,6 +4,7 @@ the flow. Every refusal comes before anything is dialled."""
 import re
 import time
 from collections.abc import Callable
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -54,6 +55,25 @@ def test_signed_out_meanwhile_is_refused(app: Flask, sandbox: LiveSandbox) -> No
     refused(app, sandbox, client.get(back), "signed-out")
     client.post("/in/ann")
     refused(app, sandbox, client.get(back), "other-browser")
+
+
+def test_strict_cookies_are_waited_for_once(app: Flask, sandbox: LiveSandbox) -> None:
+    """A browser keeps them back when another site leads here, and sends them when we do."""
+    client = sign_in(app)
+    back = approve(begin(client))
+    stranger = app.test_client()
+    again = stranger.get(back, headers={"Sec-Fetch-Site": "cross-site"})
+    assert again.status_code == 200 and stored(app) == []
+    [led] = re.findall(r'content="0;url=([^"]+)"', again.text)
+    assert unescape(led) == back
+    refused(
+        app,
+        sandbox,
+        stranger.get(back, headers={"Sec-Fetch-Site": "same-origin"}),
+        "signed-out",
+    )
+    client.get(back, headers={"Sec-Fetch-Site": "cross-site"})
+    assert stored(app) == [("ann", "connected")]
 
 
 def test_a_missing_or_foreign_cookie_is_refused(app: Flask, sandbox: LiveSandbox) -> None:

@@ -1,5 +1,6 @@
 """Where the app meets the web: proxies, host names, cookies, headers, foreign requests."""
 
+import re
 import secrets
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -28,6 +29,7 @@ POLICY = (
 LARGEST_BODY = 2 * 1024 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
 _YEAR = 365 * 24 * 3600
 STATIC_ENDPOINTS = frozenset({"static", "vendor", "apiary.static", "manifest.index"})
 #: Asked by machines: no session, no visitor, under whatever name the machine has.
@@ -57,6 +59,7 @@ def protect(app: Flask, settings: HostSettings) -> None:
     app.session_interface = Sessions()
     parts = urlsplit(settings.public_url or "")
     hops = settings.proxy_hops
+    app.wsgi_app = Plain(app.wsgi_app)  # type: ignore[method-assign]
     if parts.path:
         app.wsgi_app = Prefix(app.wsgi_app, parts.path)  # type: ignore[method-assign]
     if hops:
@@ -87,6 +90,23 @@ def protect(app: Flask, settings: HostSettings) -> None:
 def new_secret() -> str:
     """A key that signs cookies, for who does not bring one."""
     return secrets.token_urlsafe(48)
+
+
+class Plain:
+    """Believes no path that the app is said to be mounted at and that is none.
+
+    A proxy may pass on what a client says of it, and all addresses in pages begin with it.
+    """
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        if not _PREFIX.fullmatch(environ.get("SCRIPT_NAME", "")):
+            environ["SCRIPT_NAME"] = ""
+        return self._app(environ, start_response)
 
 
 class Prefix:
@@ -204,6 +224,7 @@ def harden(response: Response, settings: HostSettings) -> Response:
     headers.setdefault("Content-Security-Policy", POLICY)
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     # The plug-in sets it on its pages itself: on the ends of a popup it would cut the opener off.
     if request.blueprint != "apiary":
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin-allow-popups")

@@ -93,6 +93,7 @@ def test_headers_of_every_kind(
             assert "frame-ancestors 'none'" in policy or attached, what
             assert headers["X-Content-Type-Options"] == "nosniff", what
             assert headers["Referrer-Policy"] in ("same-origin", "no-referrer"), what
+            assert headers["Cross-Origin-Resource-Policy"] == "same-origin", what
             assert not [name for name, _ in headers if name.startswith("Access-Control")], what
             file = path.startswith(("/static", "/settings/static", "/vendor"))
             if not file:

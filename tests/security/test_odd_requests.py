@@ -116,3 +116,20 @@ def test_json_is_no_second_door_to_forms(make_host: MakeHost) -> None:
     Browser(app).sign_up("Ada Hive", PASSWORD)
     with Browser(app).send("/sign-in", {"name": "Ada Hive", "password": PASSWORD}) as answer:
         assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "prefix", ["//evil.example", "/\\evil.example", "https://evil.example", "/a/../..", "/evil x"]
+)
+def test_a_prefix_that_is_none(make_host: MakeHost, prefix: str) -> None:
+    """A proxy that passes on what a client says of itself leads nobody away."""
+    app = make_host(APIARY_PROXY_HOPS="1", APIARY_GUESTS="0")
+    headers = {"X-Forwarded-Prefix": prefix, "Accept": "text/html"}
+    for path, status in (("/", 303), ("/sign-in", 200), ("/nowhere", 404)):
+        answer = app.test_client().get(path, headers=headers)
+        assert answer.status_code == status
+        assert answer.headers.get("Location", "/sign-in?next=chat") == "/sign-in?next=chat"
+        assert "evil" not in answer.text and "/a/" not in answer.text
+    headers["X-Forwarded-Prefix"] = "/apiary-2/x.y"
+    answer = app.test_client().get("/", headers=headers)
+    assert answer.headers["Location"] == "/apiary-2/x.y/sign-in?next=chat"

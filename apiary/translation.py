@@ -84,12 +84,22 @@ class Language:
         self.catalogue = catalogue
         #: What the scripts say, as a JSON object from English to this language; "" for English.
         self.words = Markup(words)
+        self._texts: dict[str, Markup] = {}
 
     def say(self, text: str, **values: Any) -> Markup:
         """For templates, where the text itself is trusted and what is put into it is not."""
-        if self.catalogue is not None:
-            text = self.catalogue.gettext(text)
-        return Markup(text).format(**values) if values else Markup(text)
+        said = self._texts.get(text)
+        if said is None:
+            found = text if self.catalogue is None else self.catalogue.gettext(text)
+            said = self._texts[text] = Markup(found)
+        if not values:
+            return said
+        # As Markup.format does, in a tenth of the time.
+        return Markup(str.format(said, **{name: escape(v) for name, v in values.items()}))
+
+    def said(self, value: Any) -> Any:
+        """For templates: what :func:`localized` gives, without asking for the language anew."""
+        return value.said(self) if isinstance(value, Sentence) else value
 
     def money(self, amount: Decimal | None) -> Sentence:
         """An amount in USD."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -15,7 +14,7 @@ from babel.support import Translations
 from flask import Flask, request
 from flask_babel import Babel, LazyString, force_locale, get_locale
 from flask_babel import lazy_gettext as lazy_gettext
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from apiary import localized
 
@@ -25,18 +24,75 @@ ENGLISH = "en"
 _FOLDER = Path(__file__).resolve().parent / "translations"
 
 
-@dataclass(frozen=True, slots=True)
 class Tongue:
-    """A language with its catalogue, and the signs in its numbers."""
+    """A language: its catalogue, the signs in its numbers, and what templates say with it.
 
-    tag: str
-    catalogue: NullTranslations
-    group: str
-    point: str
-    #: Their names by number, from 1.
-    months: Mapping[int, str]
-    #: What scripts say, as a JSON object from English to this language; "" for English.
-    words: Markup
+    There is one for each language, which the templates of a page ask as often as they have texts.
+    """
+
+    def __init__(self, tag: str, catalogue: NullTranslations, words: str) -> None:
+        locale = Locale.parse(tag)
+        signs = locale.number_symbols["latn"]
+        self.tag = tag
+        self.catalogue = catalogue
+        self.group: str = signs["group"]
+        self.point: str = signs["decimal"]
+        #: Their names by number, from 1.
+        self.months: Mapping[int, str] = locale.months["format"]["wide"]
+        #: What scripts say, as a JSON object from English to this language; "" for English.
+        self.words = Markup(words)
+        self._texts: dict[str, Markup] = {}
+        self._tokens: str = catalogue.gettext("%(read)s in, %(written)s out")
+        self.names = {
+            "tongue": self,
+            "_": self.say,
+            "ngettext": self.say_n,
+            "number": self.number,
+            "cost_of": self.cost,
+            "tokens_of": self.tokens,
+        }
+
+    def say(self, text: str, **values: Any) -> Markup:
+        """For templates, where the text itself is trusted and what is put into it is not."""
+        said = self._texts.get(text)
+        if said is None:
+            said = self._texts[text] = Markup(self.catalogue.gettext(text))
+        return _filled(said, values) if values else said
+
+    def say_n(self, one: str, many: str, count: int, **values: Any) -> Markup:
+        """The same about a number of things, which is ``%(num)s``."""
+        said = Markup(self.catalogue.ngettext(one, many, count))
+        return _filled(said, {"num": self.number(count), **values})
+
+    def number(self, count: int) -> str:
+        """A whole number to read."""
+        return f"{count:,}".replace(",", self.group)
+
+    def tokens(self, read: int, written: int) -> str:
+        """The tokens that an answer took, to read."""
+        return self._tokens % {"read": self.number(read), "written": self.number(written)}
+
+    def amount(self, value: Decimal | float, places: int) -> str:
+        """An amount in USD to read."""
+        text = f"{value:,.{places}f}"
+        if self.tag == ENGLISH:
+            return f"${text}"
+        text = text.translate({ord(","): self.group, ord("."): self.point})
+        return self.catalogue.gettext("$%(amount)s") % {"amount": text}
+
+    def cost(self, value: Decimal) -> str:
+        """What an answer cost, to read: no false zero for a small amount."""
+        if value == 0:
+            return self.amount(value, 0)
+        if value < Decimal("0.0001"):
+            under = self.catalogue.gettext("under %(amount)s")
+            return under % {"amount": self.amount(0.0001, 4)}
+        return self.amount(value, 4)
+
+
+def _filled(text: Markup, values: Mapping[str, Any]) -> Markup:
+    # As ``%`` of Markup does, in a tenth of the time.
+    return Markup(str.__mod__(text, {name: escape(v) for name, v in values.items()}))
 
 
 @cache
@@ -46,9 +102,7 @@ def _load(tag: str) -> Tongue:
     if tag != ENGLISH:
         catalogue = Translations.load(str(_FOLDER), [tag])
         words = (_FOLDER / tag / "LC_MESSAGES" / "messages.json").read_text("utf-8")
-    locale = Locale.parse(tag)
-    signs, months = locale.number_symbols["latn"], locale.months["format"]["wide"]
-    return Tongue(tag, catalogue, signs["group"], signs["decimal"], months, Markup(words))
+    return Tongue(tag, catalogue, words)
 
 
 def register(app: Flask, wanted: Callable[[], str | None]) -> None:
@@ -58,13 +112,7 @@ def register(app: Flask, wanted: Callable[[], str | None]) -> None:
     """
     # Its own functions for templates look everything up anew for each text.
     Babel(app, configure_jinja=False, default_locale=ENGLISH, locale_selector=wanted)
-    app.jinja_env.add_extension("jinja2.ext.i18n")
-    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
-        lambda text: tongue().catalogue.gettext(text),
-        lambda one, many, count: tongue().catalogue.ngettext(one, many, count),
-        newstyle=True,
-    )
-    app.jinja_env.globals.update(tongue=tongue, number=number, cost_of=cost)
+    app.context_processor(lambda: tongue().names)
 
 
 def tongue() -> Tongue:
@@ -108,24 +156,17 @@ def gettext_noop(text: str) -> str:
 
 def number(count: int) -> str:
     """A whole number to read."""
-    return f"{count:,}".replace(",", tongue().group)
+    return tongue().number(count)
 
 
 def amount(value: Decimal | float, places: int) -> str:
     """An amount in USD to read."""
-    text, found = f"{value:,.{places}f}", tongue()
-    if found.tag != ENGLISH:
-        text = text.translate({ord(","): found.group, ord("."): found.point})
-    return gettext("$%(amount)s", amount=text)
+    return tongue().amount(value, places)
 
 
 def cost(value: Decimal) -> str:
-    """What an answer cost, to read: no false zero for a small amount."""
-    if value == 0:
-        return amount(value, 0)
-    if value < Decimal("0.0001"):
-        return gettext("under %(amount)s", amount=amount(0.0001, 4))
-    return amount(value, 4)
+    """What an answer cost, to read."""
+    return tongue().cost(value)
 
 
 def day(value: date) -> str:

@@ -21,29 +21,44 @@ def test_each_dependency_has_a_lower_bound() -> None:
     assert all((ROOT / test).exists() for test in noxfile.FAST)
 
 
-#: What a pip-audit says and how it ends, and what becomes of that.
+GOOD, NONE = (
+    "No known vulnerabilities found",
+    "flask  Dependency not found and could not be audited",
+)
+FOUND = "Found 1 known vulnerability in 1 package\nflask 0.1 CVE-1"
+AWAY = "requests.exceptions.ConnectionError"
+#: What the index and OSV say of one package and of all, how the audit ends, what it tells.
 SAID = [
-    ("No known vulnerabilities found", 0, 0, "No known advisories for 2 packages."),
-    ("Found 1 known vulnerability in 1 package\nflask 0.1 CVE-1", 1, 1, "CVE-1"),
-    (
-        "No known vulnerabilities found\nflask  Dependency not found and could not be audited",
-        0,
-        0,
-        "NOT AUDITED: 1 of 2 packages",
-    ),
-    ("requests.exceptions.ConnectionError", 1, 0, "NOT AUDITED: the advisories cannot be read"),
+    ((GOOD, GOOD), (AWAY, AWAY), 0, "No known advisories for 2 packages."),
+    ((GOOD, FOUND), (AWAY, AWAY), 1, "CVE-1"),
+    ((FOUND, FOUND), (AWAY, AWAY), 1, "CVE-1"),
+    ((GOOD, NONE), (AWAY, AWAY), 0, "NOT AUDITED: 1 of 2 packages"),
+    ((GOOD, AWAY), (GOOD, GOOD), 0, "NOT AUDITED: pypi stopped"),
+    ((NONE, NONE), (GOOD, GOOD), 0, "No known advisories for 2 packages."),
+    ((AWAY, AWAY), (GOOD, FOUND), 1, "CVE-1"),
+    ((NONE, NONE), (AWAY, AWAY), 0, "NOT AUDITED: advisories can be read neither"),
 ]
+TOOL = """#!/bin/sh
+[ "$3" = --version ] && exit 0
+for file; do :; done
+said="$4-$(wc -l <"$file" | tr -d ' ')"
+cat "$said"
+grep -Eq "Found|Error" "$said" && exit 1
+exit 0
+"""
 
 
-@pytest.mark.parametrize(("said", "ends", "status", "told"), SAID)
+@pytest.mark.parametrize(("pypi", "osv", "status", "told"), SAID)
 def test_the_audit_says_what_it_could_not_ask(
-    tmp_path: Path, said: str, ends: int, status: int, told: str
+    tmp_path: Path, pypi: tuple[str, str], osv: tuple[str, str], status: int, told: str
 ) -> None:
     (tmp_path / ".venv-audit" / "bin").mkdir(parents=True)
-    (tmp_path / "said").write_text(said + "\n")
+    for service, words in (("pypi", pypi), ("osv", osv)):
+        for count, said in enumerate(words, 1):
+            (tmp_path / f"{service}-{count}").write_text(said + "\n")
     python, tool = tmp_path / "python", tmp_path / ".venv-audit" / "bin" / "python"
     python.write_text("#!/bin/sh\necho flask==1\necho httpx==1\n")
-    tool.write_text(f'#!/bin/sh\n[ "$3" = --version ] || {{ cat said; exit {ends}; }}\n')
+    tool.write_text(TOOL)
     for program in (python, tool):
         os.chmod(program, 0o755)
     done = subprocess.run(

@@ -23,6 +23,8 @@ from apiary.providers.base import ChatRequest, Delta, Done, Event, Provider, Rea
 from apiary.secret import Secret
 
 PACKAGE = "@copilotkit/aimock@1.43.0"
+#: What it needs, as its package.json says.
+NODE = (20, 15)
 FOLDER = Path(__file__).parents[2] / ".venv" / "aimock"
 KEY = "sk-canary-0123456789abcdef"
 SAID = "Bees dance: 🐝\u2028\nthe waggle dance."
@@ -45,19 +47,30 @@ console.log(await mock.start());
 """.replace("SAID", json.dumps(SAID))
 
 
+def _version(node: str) -> tuple[int, ...]:
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in told.strip().removeprefix("v").split(".")[:2])
+
+
 @pytest.fixture(scope="session")
 def aimock() -> Iterator[str]:
     """The URL of a running aimock."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         pytest.skip("npm is not installed: the providers are not tried against aimock")
+    wanted = [PACKAGE]
+    if _version(node) < NODE:
+        # Debian 12 has 18; npm brings a newer one, into the same folder.
+        wanted.append("node@22")
+        node = str(FOLDER / "node_modules" / ".bin" / "node")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         # Several workers of pytest-xdist come here at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (FOLDER / "node_modules" / "@copilotkit" / "aimock" / "package.json").exists():
-            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(FOLDER), PACKAGE]
-            subprocess.run(command, check=True, timeout=100, stdout=subprocess.DEVNULL)
+        made = FOLDER / "node_modules" / "@copilotkit" / "aimock" / "package.json"
+        if not made.exists() or not shutil.which(node):
+            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(FOLDER), *wanted]
+            subprocess.run(command, check=True, timeout=110, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(
         [node, "--input-type=module", "-e", SCRIPT],
         cwd=FOLDER,

@@ -71,6 +71,7 @@ def test_between_the_click_and_the_callback(
     assert visitor.card()["state"] == "connected" and sandbox.exchanges == 1
 
 
+@sqlite_only
 @both_ways
 def test_in_the_middle_of_the_exchange(
     server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int
@@ -132,6 +133,7 @@ def test_in_the_middle_of_an_answer(
     assert [m["role"] for m in saved] == ["user", "assistant"] and saved[1]["text"] == answer.text
 
 
+@sqlite_only
 @both_ways
 def test_an_answer_that_died_can_be_asked_again(
     server: Server, visitor: Visitor, sandbox: LiveSandbox, clock: SetClock, jump: int

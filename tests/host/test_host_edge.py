@@ -216,7 +216,7 @@ def test_a_database_that_is_away(make_host, monkeypatch):
     with browser.get("/", headers=HTML) as page:
         assert page.status_code == 503
         body = page.get_data(as_text=True)
-        assert "database cannot be reached" in body and "secret" not in body
+        assert "database cannot be used" in body and "secret" not in body
     with browser.get("/healthz") as answer:
         assert answer.status_code == 503
         assert "secret" not in answer.get_data(as_text=True)

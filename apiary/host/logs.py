@@ -46,6 +46,8 @@ def redact(text: str) -> str:
 
 def _line(text: str) -> str:
     """On one line, with nothing in it that moves a terminal's cursor."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -62,7 +64,7 @@ class _Formatter(logging.Formatter):
             # A wrong call somewhere; the handler would print the arguments as they are.
             message = f"{record.msg} (and arguments that do not fit)"
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return self.formatTime(record), redact(message), redact(trace)
+        return self.formatTime(record), redact(message), redact(trace) if trace else ""
 
 
 class TextFormatter(_Formatter):

@@ -65,7 +65,7 @@ class Program:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 60) -> int:
         return self._entered.wait(seconds)
 
 

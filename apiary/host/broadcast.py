@@ -10,7 +10,7 @@ from flask import Flask
 
 from apiary import database
 
-from . import conversations, elsewhere, writer
+from . import conversations, elsewhere, record
 from .answers import HEARTBEAT, Answer, Answers
 from .places import Places
 from .readers import Seat
@@ -101,7 +101,7 @@ class Broadcast:
                 self._later[answer] = time.monotonic() + _LATER
             if answer.name in wanted:
                 with app.app_context():
-                    writer.finish(answer, "stopped", finish_reason="stopped")
+                    record.finish(answer, "stopped", finish_reason="stopped")
                     answer.cut()
         return True
 

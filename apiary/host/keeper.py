@@ -10,7 +10,7 @@ from flask import Flask
 
 from apiary import ApiaryError, database
 
-from . import answers, conversations, undertaker, writer
+from . import answers, conversations, record, undertaker
 from .answers import Answer, Answers
 from .broadcast import Broadcast
 from .language import lazy_gettext
@@ -97,11 +97,11 @@ class Keeper:
         oldest = now - answers.LONGEST
         for answer in running:
             if answer.began < oldest:
-                writer.fail(answer, ApiaryError(_TOO_LONG))
+                record.fail(answer, ApiaryError(_TOO_LONG))
                 answer.cut()
             elif answer.stored and (answer.size > answer.saved or answer.signed < now - _SIGN):
                 answer.signed = now
-                if not writer.save(answer):
+                if not record.save(answer):
                     # The others would each wait as long, and be no better off.
                     break
         self._pay(now)
@@ -116,10 +116,10 @@ class Keeper:
             try:
                 save()
             except Exception as error:
-                if isinstance(error, writer.AWAY) and since > now - _PATIENCE:
+                if isinstance(error, record.AWAY) and since > now - _PATIENCE:
                     return
                 _log.exception("The end of an answer was given up")
-                writer.give_up(answer)
+                record.give_up(answer)
             del self._owed[answer]
 
     def leave(self) -> None:
@@ -130,4 +130,4 @@ class Keeper:
         with app.app_context():
             self._pay(time.monotonic())
             for answer in self._answers.all_running():
-                writer.fail(answer, BrokenOff())
+                record.fail(answer, BrokenOff())

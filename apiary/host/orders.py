@@ -9,7 +9,7 @@ from flask import Flask, current_app
 
 from apiary import ApiaryError, localized
 
-from . import allowance, conversations, limits, payers, writer
+from . import allowance, conversations, limits, payers, record, writer
 from .answers import Answer, Full
 from .language import gettext, lazy_gettext
 from .payers import Payer
@@ -183,7 +183,7 @@ def start(answer: Answer, order: writer.Order) -> None:
     """Begin to write the answer, in a thread of its own."""
     if answer.claimed:
         # Stopped before its row was there: who stopped it found nothing to mark.
-        writer.mark_stopped(answer)
+        record.mark_stopped(answer)
         if order.day is not None:
             allowance.give_back(answer.owner, order.day)
         return
@@ -195,4 +195,4 @@ def start(answer: Answer, order: writer.Order) -> None:
         thread.start()
         here().keeper.watch(app)
     except RuntimeError:
-        writer.fail(answer, NoThread(), order.day)
+        record.fail(answer, NoThread(), order.day)

@@ -9,7 +9,7 @@ import peewee
 
 from apiary import Usage, database
 
-from . import attachments, branches, conversations, instructions, orders, writer
+from . import attachments, branches, conversations, instructions, orders, record, writer
 from .answers import Answer
 from .language import gettext
 from .orders import Payment, Refusal, Wish
@@ -182,7 +182,7 @@ def stop(conversation: Conversation) -> None:
 
 
 def stop_answer(answer: Answer) -> None:
-    writer.finish(answer, "stopped", finish_reason="stopped")
+    record.finish(answer, "stopped", finish_reason="stopped")
     answer.cut()
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 
 from apiary import database
 from apiary.host import language as speech
-from apiary.host import writer
+from apiary.host import record
 from apiary.host.answers import Answer
 from apiary.host.tables import Account, Message
 from tests.conftest import LiveSandbox
@@ -249,8 +249,8 @@ def test_the_end_of_an_answer_is_told_where_no_request_is(host: Flask) -> None:
         answer = Answer("m" * 22, "c" * 22, "somebody")
     with host.app_context(), database.connection_context():
         assert speech.gettext("New chat") == "New chat"
-        error = writer.ApiaryError(speech.lazy_gettext("No such text"))
-        writer.fail(answer, error)
+        error = record.ApiaryError(speech.lazy_gettext("No such text"))
+        record.fail(answer, error)
         assert speech.spoken(speech.lazy_gettext("New chat"), answer.language) == "Neuer Chat"
     assert answer.language == "de"
 

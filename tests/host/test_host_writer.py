@@ -9,7 +9,7 @@ import pytest
 from playhouse.pool import MaxConnectionsExceeded
 
 from apiary import Delta, Done, Model, Provider, Reasoning, Usage, database
-from apiary.host import answers, conversations, keeper, writer
+from apiary.host import answers, conversations, keeper, record
 from apiary.host.answers import Answer, Answers, Full
 from apiary.host.tables import Conversation, Message
 from tests.host.browsing import Browser, text_of, until
@@ -154,7 +154,7 @@ def test_a_silent_answer_says_that_it_is_there(monkeypatch):
 
 @pytest.mark.parametrize("trouble", ["an error", "a slow round"])
 def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
-    go, calls, save = threading.Event(), [], writer.save
+    go, calls, save = threading.Event(), [], record.save
 
     class Endless(Staged):
         def __iter__(self):
@@ -172,7 +172,7 @@ def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
         time.sleep(2)
 
     script.stream = lambda key, request: Endless([])
-    monkeypatch.setattr(writer, "save", failing)
+    monkeypatch.setattr(record, "save", failing)
     monkeypatch.setattr(keeper, "_SIGN", 0.5)
     conversation = reader.conversation()
     with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
@@ -206,8 +206,8 @@ def test_a_process_that_was_taken_for_dead_writes_into_nothing_that_went_on(
     late = Answer(row.id, conversation.id, "o")
     late.send("delta", {"text": "much later"})
     with app.app_context():
-        writer.save(late)
-        writer.finish(late, "complete", finish_reason="stop")
+        record.save(late)
+        record.finish(late, "complete", finish_reason="stop")
         with database.connection_context():
             kept = Message.get_by_id(row.id)
     assert (kept.text, kept.state) == ("Bees ", "streaming")
@@ -253,7 +253,7 @@ def test_without_a_thread_the_answer_ends_at_once_and_can_be_asked_again(
 
 
 def test_an_end_is_owed_until_the_database_takes_it(reader, script, monkeypatch):
-    calls, end = [], writer._end
+    calls, end = [], record._end
 
     def refused(answer, values):
         calls.append(answer.ended)
@@ -261,7 +261,7 @@ def test_an_end_is_owed_until_the_database_takes_it(reader, script, monkeypatch)
             raise peewee.OperationalError("the database is away")
         end(answer, values)
 
-    monkeypatch.setattr(writer, "_end", refused)
+    monkeypatch.setattr(record, "_end", refused)
     script.events = [Delta("all of it"), Done("stop")]
     conversation = reader.conversation()
     with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
@@ -275,7 +275,7 @@ def test_an_end_that_is_never_taken_is_told(reader, script, monkeypatch):
     def refused(answer, values):
         raise peewee.OperationalError("the database is away")
 
-    monkeypatch.setattr(writer, "_end", refused)
+    monkeypatch.setattr(record, "_end", refused)
     monkeypatch.setattr(keeper, "_PATIENCE", 0.5)
     script.events = [Delta("all of it"), Done("stop")]
     conversation = reader.conversation()

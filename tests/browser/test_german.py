@@ -142,3 +142,20 @@ def test_an_english_page_carries_no_words(page: Page, site: Site) -> None:
     expect(page.locator("script[type='application/json']")).to_have_count(0)
     # And what the tests above look for would be found.
     assert ENGLISH.search(seen(page))
+
+
+def test_longer_words_fit_a_phone(browser: Browser, site: Site) -> None:
+    context = browser.new_context(locale="de-DE", viewport={"width": 360, "height": 740})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    for path in ("", "settings/", "settings/openrouter/ways", "account", "usage", "search"):
+        page.goto(site / path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, (path, width)
+        # A button's words stay inside it.
+        over = page.evaluate(
+            "[...document.querySelectorAll('.button, .mini, .entry')].filter((e) =>"
+            " e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).map((e) => e.innerText)"
+        )
+        assert over == [], path
+    context.close()

@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from tests.conftest import LiveSandbox
 from tests.host.browsing import Browser, events
 from tests.host.conftest import BUILTIN, MakeHost
 from tests.reading import language, left_in_english, read
+from tests.tree import ROOT
 
 DE = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5", "Accept": "text/html"}
 EN = {"Accept-Language": "en-GB", "Accept": "text/html"}
@@ -296,3 +300,30 @@ def test_what_happened_is_told_in_the_language_of_who_looks(
     browser.connect(paste_key)
     assert "OpenRouter, by a pasted key" in page(browser, "/account", EN)
     assert "OpenRouter, mit eingefügtem Schlüssel" in page(browser, "/account", DE)
+
+
+def test_every_language_on_offer_has_its_catalogues() -> None:
+    for folder in (ROOT / "apiary" / "translations", ROOT / "apiary" / "host" / "translations"):
+        assert {path.name for path in folder.iterdir()} | {"en"} == set(speech.LANGUAGES)
+
+
+@pytest.mark.parametrize("missing", ["flask_babel", "babel"])
+def test_only_the_chat_app_needs_flask_babel(missing: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+from flask import Flask
+from apiary import Apiary
+app = Flask("yours", instance_path={str(tmp_path)!r})
+app.config["SECRET_KEY"] = "only for tests"
+Apiary(app, owner=lambda: "ann", locale=lambda: "de")
+assert "Deine Modelle" in app.test_client().get("/settings/").text
+try:
+    import apiary.host
+except ImportError as error:
+    assert "flask-apiary[server]" in str(error), error
+else:
+    raise SystemExit("the chat app was imported")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

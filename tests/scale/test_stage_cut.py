@@ -90,7 +90,8 @@ def test_redis_is_cut_off_and_comes_back(stage, guest):
     assert reader.text == WHOLE and reader.found[-1][1] == "done"
     assert last(ann, TWO) == ("complete", WHOLE)
     wait_for(lambda: told_again(stage))
-    # Back again: all is told to the others.
+    # Back again: all is told to the others, once each of them has asked anew.
+    time.sleep(2.5)
     cleo = guest()
     with cleo.ask(ONE) as begun:
         first = list(itertools.islice(begun, 3))

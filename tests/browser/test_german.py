@@ -18,6 +18,8 @@ def german(browser: Browser, complaints: list[str]) -> Iterator[BrowserContext]:
     made = browser.new_context(locale="de-DE", viewport={"width": 1280, "height": 800})
     made.set_default_timeout(15_000)
     made.on("weberror", lambda error: complaints.append(str(error.error)))
+    # The words of scripts stand in the page as data: its policy must have nothing against them.
+    made.on("console", lambda said: complaints.append(said.text) if "Policy" in said.text else None)
     yield made
     made.close()
     assert complaints == []

@@ -17,7 +17,7 @@ def reasons(state: State) -> list[str]:
         if db.pending(state.database, state.migrations):
             return ["The database is not up to date. Run: flask apiary upgrade"]
         with db.connected():
-            unreadable = sum(use.unreadable for use in rotation.usage(state.vault.ring))
+            unreadable = rotation.unreadable(state.vault.ring)
     except (peewee.PeeweeException, MaxConnectionsExceeded, OSError):
         # The driver's words name hosts and users, so they are for the log.
         _log.warning("The database cannot be reached", exc_info=True)

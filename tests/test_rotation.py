@@ -374,3 +374,21 @@ def test_rotate_while_users_write(make_app, database_url: str) -> None:
             assert (found is None) == (expected is None)
             if expected:
                 assert state.vault.reveal(owner, provider(app)).reveal() == expected
+
+
+@pytest.mark.parametrize("known", ["a", "b", "c", "ab", "ac", "bc", "Abc", "aB"])
+def test_rows_of_other_keys_are_found_without_counting_all(in_app: Flask, known: str) -> None:
+    """Whatever order the database has for names, capitals among them."""
+    rings = {name: KeyRing.parse(new_key(name)) for name in "aAbBc"}
+    mine = KeyRing.parse(",".join(new_key(name) for name in "xyz"))
+    assert rotation.unreadable(mine) == 0
+    for name, ring in rings.items():
+        Vault(ring).put(name, provider(in_app), Secret(KEY), source="key", facts=Facts())
+    held = [next(iter(rings[name].kids)) for name in known]
+    place = rotation._PLACES[0]
+    assert place.needs_others(held)
+    StoredConnection.delete().where(StoredConnection.kid.not_in(held)).execute()
+    assert place.needs_others(mine.kids)
+    assert rotation.unreadable(mine) == len(known)
+    StoredConnection.delete().execute()
+    assert not place.needs_others(held) and rotation.unreadable(mine) == 0

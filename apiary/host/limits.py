@@ -175,6 +175,8 @@ class Windows(MemoryStorage):
 
     def __init__(self, uri: str | None = None, **more: Any) -> None:
         super().__init__(uri, **more)
+        # It walks over the keys once, and would lose a try that is counted meanwhile.
+        self.timer.cancel()
         self._one = threading.Lock()
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:

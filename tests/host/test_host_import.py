@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from apiary import database
 from apiary.host import exports, foreign, imports
 from apiary.host.tables import Attachment, Conversation, Message
-from tests.host.browsing import Browser, rows
+from tests.host.browsing import Browser, events, rows
 from tests.host.test_host_attachments import PNG, SEES, kept
 
 EXPORTS = Path(__file__).parent / "exports"
@@ -70,7 +70,9 @@ def test_our_own_export_comes_back_equal(chatter, host):
     one, two = chatter.conversation(), chatter.conversation()
     chatter.ask("First <b>question</b>", one, model="sandbox/echo")
     chatter.ask("And a second one", one, model="sandbox/echo")
-    chatter.send(f"/c/{one}/retry", {"model": "sandbox/echo"}).close()
+    with chatter.send(f"/c/{one}/retry", {"model": "sandbox/echo"}) as again:
+        # To its end: what still runs comes back as broken off.
+        assert events(again)[-1].kind == "done"
     chatter.ask("Of another", two, model="sandbox/error-402")
     chatter.send(f"/c/{two}/pin").close()
     chatter.send(f"/c/{one}/instructions", {"text": "Answer as a bee."}).close()

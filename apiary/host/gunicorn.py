@@ -6,6 +6,7 @@ a good end.
 
 import logging
 import select
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -30,6 +31,9 @@ class Worker(Arrivals):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
+        # The relay is one of many threads that want the interpreter when many questions come at
+        # once; with the usual 5 ms it would wait through several of them.
+        sys.setswitchinterval(0.001)
         self._app: Any = self.wsgi  # type: ignore[has-type]
         self.wsgi = self._respond
         if host := _host(self._app):

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 #: With more answers than this, tokens are held back to go together: for so many seconds, and
 #: never the first of an answer.
 CROWD = 40
-HOLD = 0.025
+HOLD = 0.028
 #: A reader that takes nothing for so long is dropped; it may come back.
 STUCK = 60.0
 #: After so long without a byte a provider's answer is asked whether it is too late.

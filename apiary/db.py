@@ -68,6 +68,11 @@ class _Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
     def _can_reuse(self, conn: Any) -> bool:
         return len(self._connections) < _IDLE and bool(super()._can_reuse(conn))
 
+    def close_all(self) -> None:
+        """Close what nobody uses. SQLite does not survive a close under the feet of a thread."""
+        self.close()
+        self.close_idle()
+
     def __del__(self) -> None:
         self.close_idle()
 

@@ -20,6 +20,8 @@ from .tables import Conversation, Message, name_of
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds: what other processes' readers wait longer.
 _EVERY = 0.04
+#: Seconds in which an answer that runs should have been told of.
+_BEGINS = 0.4
 #: Seconds that who stops an answer waits for its writer.
 _PATIENCE = 2.0
 _NOTHING = 50
@@ -127,7 +129,13 @@ class Broadcast:
             return None
         last = name_of(rows[-1])
         running = rows[-1].state == "streaming"
-        return last if (running or seen) and self.shared.has(last) else None
+        if not running and not seen:
+            return None
+        # One that has just begun is told of with its writer's next round.
+        end = time.monotonic() + (_BEGINS if running else 0)
+        while not (there := self.shared.has(last)) and time.monotonic() < end:
+            time.sleep(_EVERY)
+        return last if there else None
 
     def follow(self, app: Flask, name: str, after: int, seat: Seat) -> Iterator[bytes]:
         """The events behind number ``after`` of an answer that another process writes."""

@@ -60,7 +60,7 @@ class Places:
         self._taken[answer] = place, now
 
     def leave(self, answer: Answer) -> None:
-        """Give back the place of an answer that never began, or has ended."""
+        """Give back the place of an answer that never began, or is about to end."""
         place, _ = self._taken.pop(answer, (None, 0))
         if place is None:
             return
@@ -73,15 +73,16 @@ class Places:
             return
 
     def renew(self) -> None:
-        """Keep the places of what runs, and give back those of what has ended.
+        """Keep the places of what runs, and give back what could not be when an answer ended.
 
         :raises Away: Redis was told nothing.
         """
         now = time.time()
-        over = [answer for answer in list(self._taken) if answer.ended is not None]
+        held = [(answer, place, at) for answer, (place, at) in list(self._taken.items())]
+        over = [(answer, place) for answer, place, _ in held if answer.ended is not None]
         due = [
             (answer, place)
-            for answer, (place, at) in list(self._taken.items())
+            for answer, place, at in held
             if answer.ended is None and abs(now - at) > RENEW
         ]
         if not over and not due:
@@ -89,9 +90,9 @@ class Places:
 
         def work(redis: Any) -> Any:
             pipe = redis.pipeline(transaction=False)
-            for answer in over:
+            for answer, place in over:
                 for name in self._lists(answer):
-                    pipe.zrem(name, self._taken[answer][0])
+                    pipe.zrem(name, place)
             for answer, place in due:
                 for name in self._lists(answer):
                     pipe.zadd(name, {place: now + HELD})
@@ -99,7 +100,7 @@ class Places:
             return pipe.execute(raise_on_error=False)
 
         self._shared.ask(work)
-        for answer in over:
+        for answer, _ in over:
             self._taken.pop(answer, None)
         for answer, place in due:
             if answer in self._taken:

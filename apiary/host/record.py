@@ -92,7 +92,7 @@ def _save(answer: Answer) -> bool:
         return not isinstance(error, AWAY)
     answer.saved = size
     if lost is not None and answer.claim():
-        answer.end(*lost)
+        _tell(answer, *lost)
         answer.cut()
     return True
 
@@ -182,7 +182,7 @@ def _end_with(
         finally:
             if opened:
                 database.close()
-        answer.end(kind, data)
+        _tell(answer, kind, data)
 
     try:
         save()
@@ -203,7 +203,14 @@ def give_up(answer: Answer) -> None:
         "action": "retry",
         "message_id": answer.message_id,
     }
-    answer.end("error", problem)
+    _tell(answer, "error", problem)
+
+
+def _tell(answer: Answer, kind: str, data: dict[str, Any]) -> None:
+    """Tell the readers of the end. Its place is free by then: who reads it may ask at once."""
+    if (broadcast := here().broadcast) is not None:
+        broadcast.places.leave(answer)
+    answer.end(kind, data)
 
 
 def _texts(answer: Answer) -> dict[str, Any]:

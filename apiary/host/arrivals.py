@@ -14,18 +14,25 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from .edge import LARGEST_BODY
 
-#: Seconds for a head, and further ones for each so many bytes of a body.
-_PATIENCE, _RATE = 20.0, 32 * 1024
+#: Seconds for a head, and further ones for each so many bytes of a body, up to so many of them.
+_PATIENCE, _RATE, _LONGEST = 20.0, 32 * 1024, 32 * 1024 * 1024
 #: What is kept of one request, of its head alone, and of all together.
 _LARGEST, _LARGEST_HEAD, _MOST = LARGEST_BODY + 64 * 1024, 64 * 1024, 128 * 1024 * 1024
 _PIECE = 64 * 1024
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.I)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*([0-9]*)", re.I)
 #: Bodies whose end cannot be told beforehand, and those that are sent when somebody asks.
 _OPEN = re.compile(rb"\r\n(?:transfer-encoding:|expect:)", re.I)
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Content-Length: 0\r\n\r\n"
-)
+_END = b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n" + _END
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
+#: After our last word a connection stays open for so many seconds, and so many bytes that may
+#: still come: a client that is cut off while it sends may lose what it was told.
+_LINGER, _MOST_LINGERING = 2.0, 64 * 1024
+
+
+def patience(size: int) -> float:
+    """Seconds in which a client of the slow kind moves so many bytes."""
+    return _PATIENCE + min(size, _LONGEST) / _RATE
 
 
 class Arrival:
@@ -33,22 +40,26 @@ class Arrival:
 
     def __init__(self, early: bytes = b"") -> None:
         self.early = bytearray(early)
-        self.until = time.monotonic() + _PATIENCE
+        self.until = time.monotonic() + patience(0)
         #: Bytes of the whole request, once its head is there.
         self.whole: int | None = None
         #: Whether a thread has to read its body, and may wait for it.
         self.slow = False
+        #: What to answer instead of handing it to a thread.
+        self.refused = b""
 
     def ready(self) -> bool:
         """Whether a thread may see it."""
         if self.whole is None:
             end = self.early.find(b"\r\n\r\n")
             if end < 0:
-                return len(self.early) > _LARGEST_HEAD
+                # gunicorn would take a head ten times as large, and wait for its end.
+                self.refused = _TOO_LARGE if len(self.early) > _LARGEST_HEAD else b""
+                return bool(self.refused)
             found = _LENGTH.search(self.early, 0, end + 2)
-            length = int(found[1]) if found else 0
+            length = int(found[1][:12] or b"0") if found else 0
             self.whole = end + 4 + length
-            self.until += length / _RATE
+            self.until += patience(length) - patience(0)
             self.slow = length > _LARGEST or bool(_OPEN.search(self.early, 0, end + 2))
         return self.slow or len(self.early) >= self.whole
 
@@ -64,6 +75,8 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._held = 0
+        #: Connections that have heard our last word, and until when they are waited for.
+        self._parting: dict[Any, float] = {}
         self._slow: dict[Any, float] = {}
         self._slow_lock = threading.Lock()
 
@@ -115,11 +128,15 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
         else:
             arrival.early += data
             self._held += len(data)
-            gone = not data or self._held > _MOST
+            gone = not data or (self._held > _MOST and self._makes_room(conn))
         if gone or arrival.ready():
             self._leave(conn, waits)
-            if gone or (arrival.slow and not self._seat(conn)):
+            if gone:
                 self._close(conn)
+            elif arrival.refused or (arrival.slow and not self._seat(conn)):
+                with suppress(OSError):
+                    conn.sock.send(arrival.refused or _BUSY)
+                self._part(conn)
             else:
                 conn.data_ready = True
                 self.enqueue_req(conn)
@@ -137,9 +154,58 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(conn.sock)
             self.pending_conns.remove(conn)
 
+    def _makes_room(self, conn: Any) -> bool:
+        """Give up the largest of what has not come whole. True where that is this one itself.
+
+        Who says little is heard also where others fill all there is.
+        """
+
+        def size(one: Any) -> int:
+            return len(one.arrival.early) if hasattr(one, "arrival") else 0
+
+        largest = max((*self.pending_conns, conn), key=size)
+        if largest is not conn:
+            self._leave(largest)
+            self._close(largest)
+        return largest is conn
+
     def _close(self, conn: Any) -> None:
         self.nr_conns -= 1
         conn.close()
+
+    def _part(self, conn: Any) -> None:
+        """Close a connection that has heard our last word, once it has or has had its time.
+
+        gunicorn waits for that in its main thread, which is the one that reads here: a few
+        clients that ask for nothing more and hold on would keep everybody else waiting.
+        """
+        left = _MOST_LINGERING
+
+        def hear(sock: Any) -> None:
+            nonlocal left
+            try:
+                data = sock.recv(_PIECE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            left -= len(data)
+            if not data or left < 0:
+                self._parted(conn)
+
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, EVENT_READ, hear)
+        except (OSError, ValueError, KeyError):
+            self._close(conn)
+        else:
+            self._parting[conn] = time.monotonic() + _LINGER
+
+    def _parted(self, conn: Any) -> None:
+        del self._parting[conn]
+        self.poller.unregister(conn.sock)
+        self._close(conn)
 
     def _seat(self, conn: Any) -> bool:
         """Whether a thread may be kept waiting. Who may not is told to come again."""
@@ -147,8 +213,6 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             if len(self._slow) < max(1, self.cfg.threads // 4):
                 self._slow[conn] = conn.arrival.until
                 return True
-        with suppress(OSError):
-            conn.sock.send(_BUSY)
         return False
 
     def handle(self, conn: Any) -> Any:
@@ -164,8 +228,11 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
                 self._slow.pop(conn, None)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
-        kept = not fs.cancelled() and not fs.exception() and fs.result() is True
-        if kept and hasattr(conn, "arrival"):
+        kept = not fs.cancelled() and not fs.exception() and fs.result()
+        if not kept:
+            self._part(conn)
+            return
+        if kept is True and hasattr(conn, "arrival"):
             early = conn.parser.unreader.take_buffered()
             if early:
                 # A part of the next request came with this one; the rest may be long in coming.
@@ -181,6 +248,8 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             if hasattr(conn, "arrival"):
                 self._leave(conn)
                 self._close(conn)
+        for conn in [conn for conn, until in self._parting.items() if until <= now]:
+            self._parted(conn)
         with self._slow_lock:
             late = [conn for conn, until in self._slow.items() if until <= now]
         for conn in late:

@@ -4,8 +4,10 @@ a good end.
 ``gunicorn --worker-class apiary.host.gunicorn.Worker``
 """
 
+import errno
 import logging
 import select
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from . import undertaker
-from .arrivals import Arrivals
+from .arrivals import Arrivals, patience
 from .relay import HANDS_OVER, HandedOver
 
 _log = logging.getLogger(__name__)
@@ -47,18 +49,29 @@ class Worker(Arrivals):
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True
         body = self._app(environ, start_response)
+        sock = environ["gunicorn.socket"]
+        # From here on a client that reads nothing keeps a thread for so long at most.
+        sock.settimeout(patience(0))
         # A file goes out by sendfile, which looks for this very type.
-        return body if isinstance(body, environ["wsgi.file_wrapper"]) else _Body(body)
+        return body if isinstance(body, environ["wsgi.file_wrapper"]) else _Body(body, sock)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         try:
             return super().handle_request(req, conn)
         except _Lent as lent:
             return self._lend(conn, lent, not req.should_close())
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
 
     def _lend(self, conn: Any, lent: "_Lent", keepalive: bool) -> "_Lent":
-        # What is left of the request is read first: the next one follows on this socket.
-        keeps = super()._keepalive_after(conn, keepalive)
+        try:
+            # What is left of the request is read first: the next one follows on this socket.
+            keeps = super()._keepalive_after(conn, keepalive)
+        except Exception:
+            lent.body.finish()
+            raise
+        # With a time limit Python would wait before it sends, also where it is told not to.
+        conn.sock.settimeout(None)
 
         def done(whole: bool) -> None:
             self.method_queue.defer(self._take_back, conn, lent.body, whole and keeps)
@@ -128,13 +141,17 @@ class _Lent(OSError):
 class _Body:
     """A response that may be handed over: then it is closed when the relay has written it."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, sock: socket.socket) -> None:
         self._inner = inner
+        self._sock = sock
         self._handed = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._inner
+            for piece in self._inner:
+                # Of sending the whole piece, as what is read has its time.
+                self._sock.settimeout(patience(len(piece)))
+                yield piece
         except HandedOver as handed:
             self._handed = True
             raise _Lent(handed.begin, self) from None

@@ -20,6 +20,12 @@ SLOW = {
     "silent": b"",
     "half a head": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ",
     "half a body": FORM + b"Content-Length: 1000\r\n\r\nname=a",
+    "a length of many digits": FORM + b"Content-Length: 0000000001000\r\n\r\nname=a",
+    "a head without end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"x" * 66_000,
+    "many fields without end": b"GET / HTTP/1.1\r\n"
+    + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 8000) for n in range(9)),
+    "nothing more": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "an old client's": b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n",
     "chunks": FORM + b"Transfer-Encoding: chunked\r\n\r\n5\r\nname=\r\n",
     "a large body": FORM + b"Content-Length: 9000000\r\n\r\nname=a",
     "half of the next": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost:",
@@ -31,6 +37,17 @@ SLOW = {
 def base(tmp_path_factory):
     with app(tmp_path_factory.mktemp("site"), "http://127.0.0.1:9", threads=8) as (_, url):
         yield url
+
+
+def impatient(folder, setting, **more):
+    """A server with one of the limits set lower."""
+    code = folder / "code"
+    code.mkdir()
+    (code / "impatient.py").write_text(
+        f"from apiary.host import arrivals\narrivals.{setting}\nfrom wsgi import app\n"
+    )
+    path = f"{ROOT}:{code}"
+    return app(folder, "http://127.0.0.1:9", wsgi="impatient:app", PYTHONPATH=path, **more)
 
 
 def connect(base):
@@ -50,6 +67,38 @@ def test_slow_clients(base, kind):
             assert httpx.get(f"{base}/sign-in", timeout=4).status_code == 200
     # They are gone, and nothing of them is left.
     assert httpx.get(f"{base}/healthz", timeout=4).status_code == 200
+
+
+def test_clients_that_read_nothing(tmp_path):
+    """Each asks for more than the network between holds, and leaves it there."""
+    ask = b"GET /vendor/temml/temml.mjs HTTP/1.1\r\nHost: localhost\r\n\r\n" * 60
+    with impatient(tmp_path, "_PATIENCE = 2.0", threads=8) as (_, url), ExitStack() as stack:
+        for _ in range(16):
+            wire = stack.enter_context(socket.socket())
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            place = httpx.URL(url)
+            wire.connect((place.host, place.port))
+            wire.sendall(ask)
+        time.sleep(1)
+        # Eight threads hold the first eight, then the second.
+        assert httpx.get(f"{url}/sign-in", timeout=15).status_code == 200
+        assert httpx.get(f"{url}/sign-in", timeout=4).status_code == 200
+
+
+def test_who_says_little_is_heard_when_others_fill_the_room(tmp_path):
+    with impatient(tmp_path, "_MOST = 3_000_000") as (_, url), ExitStack() as stack:
+        large = FORM + b"Content-Length: 1900000\r\n\r\n"
+        for _ in range(3):
+            # To the last byte.
+            wire = stack.enter_context(connect(url))
+            wire.sendall(large + b"x" * (1_000_000 - len(large)))
+        time.sleep(0.5)
+        small = FORM + b"Content-Length: 6\r\n\r\nname="
+        with connect(url) as wire:
+            wire.sendall(small)
+            time.sleep(0.5)
+            wire.sendall(b"a")
+            assert b" 400 " in heard(wire, 1)
 
 
 def test_byte_by_byte_is_a_request_too(base):
@@ -122,14 +171,7 @@ def test_when_a_request_is_whole(monkeypatch):
 
 def test_who_is_too_slow_is_sent_away(tmp_path, monkeypatch):
     """A head for which the patience is over, and a body that a thread waits for."""
-    folder = tmp_path / "code"
-    folder.mkdir()
-    (folder / "impatient.py").write_text(
-        "from apiary.host import arrivals\narrivals._PATIENCE = 1.0\nfrom wsgi import app\n"
-    )
-    with app(
-        tmp_path, "http://127.0.0.1:9", wsgi="impatient:app", PYTHONPATH=f"{ROOT}:{folder}"
-    ) as (_, url):
+    with impatient(tmp_path, "_PATIENCE = 1.0") as (_, url):
         for kind in ("silent", "half a head", "half a body", "chunks"):
             with connect(url) as wire:
                 wire.sendall(SLOW[kind])

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import re
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from apiary.host import relay
+from apiary.host.readers import MOST_OF_OWNER
 from tests.scale.running import app, text_of, workers
 
 pytestmark = pytest.mark.skipif(not relay.available(), reason="the relay needs epoll")
@@ -91,3 +93,24 @@ def test_the_line_of_an_answer_tells_how_long_it_took(tmp_path, sandbox, person)
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         assert len(lines) == 1 and int(lines[0]) > took / 2
+
+
+def test_a_request_that_breaks_off_keeps_no_place(tmp_path, sandbox, person):
+    """What follows the head cannot be read, and nothing is handed over after all."""
+    sandbox.state.switches.pace = 0.3
+    with app(tmp_path, sandbox.url) as (_, base):
+        ann, place = person(base), httpx.URL(base)
+        cookies = "; ".join(f"{name}={value}" for name, value in ann.http.cookies.items())
+        broken = (
+            f"GET {ann.talk}/stream HTTP/1.1\r\nHost: {place.netloc.decode()}\r\n"
+            f"Cookie: {cookies}\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n"
+        ).encode()
+        with ann.ask(base) as events:
+            assert next(events)
+            for _ in range(MOST_OF_OWNER):
+                with socket.create_connection((place.host, place.port), timeout=15) as wire:
+                    wire.sendall(broken)
+                    while wire.recv(65536):
+                        pass
+            with ann.follow(base) as (status, _):
+                assert status == 200

@@ -1,27 +1,26 @@
 """From a URL to a database, the database of the current app, and its migrations."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import peewee
 from flask import current_app, has_app_context
-from playhouse.db_url import connect as connect_url
+from playhouse.db_url import parse as parse_url
 from playhouse.migrations import Runner
-from playhouse.pool import PooledSqliteDatabase
 
 from .errors import ConfigError
+from .pools import PATIENCE, Postgres, Sqlite
 from .prepared import Prepared, PreparedInsert
 from .secret import private_folder
 
 #: Any number, as long as it is the same in every process that upgrades.
 _LOCK = 0x617069617279
-#: Connections to SQLite that are kept open while nobody uses them.
-_IDLE = 8
+#: Seconds for which a migration waits for what another connection has locked.
+_MIGRATION = 60
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -47,34 +46,6 @@ class AppDatabase(peewee.DatabaseProxy):
     def prepare_insert(self, model: type[peewee.Model]) -> PreparedInsert:
         """The same for the insertion of whole rows: call it with an instance."""
         return PreparedInsert(self, model)
-
-
-class _Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
-    """Keeps a few connections open between requests: to open one costs more than a small query.
-
-    There is no upper bound for those in use, as for a plain ``SqliteDatabase``.
-    """
-
-    _process = 0
-
-    def _connect(self) -> Any:
-        if self._process != os.getpid():
-            # Those of the process that forked this one are of no use here.
-            self._connections: list[Any] = []
-            self._in_use: dict[int, Any] = {}
-            self._process = os.getpid()
-        return super()._connect()
-
-    def _can_reuse(self, conn: Any) -> bool:
-        return len(self._connections) < _IDLE and bool(super()._can_reuse(conn))
-
-    def close_all(self) -> None:
-        """Close what nobody uses. SQLite does not survive a close under the feet of a thread."""
-        self.close()
-        self.close_idle()
-
-    def __del__(self) -> None:
-        self.close_idle()
 
 
 #: What models bind to, the plug-in's and those of a host that wants to share the database.
@@ -113,7 +84,7 @@ def open_url(url: str) -> peewee.Database:
                 path.touch(mode=0o600)
         except OSError as error:
             raise ConfigError(f"{path} cannot be used: {error.strerror}.") from None
-        return _Sqlite(
+        return Sqlite(
             str(path),
             pragmas={
                 "journal_mode": "wal",
@@ -122,6 +93,7 @@ def open_url(url: str) -> peewee.Database:
                 # A deleted key is overwritten in the file, not only unlinked.
                 "secure_delete": 1,
             },
+            timeout=PATIENCE,
             max_connections=None,
             # One thread at a time uses a connection, but not always the one that opened it.
             check_same_thread=False,
@@ -130,34 +102,28 @@ def open_url(url: str) -> peewee.Database:
             autoconnect=False,
         )
     if parts.scheme in {"postgres", "postgresql"} and parts.path.strip("/"):
-        pooled = re.sub(r"^postgres(ql)?:", "psycopg3+pool:", url)
         try:
             # peewee looks for it at the first connection only.
             import psycopg  # noqa: F401
-
-            return cast(
-                peewee.Database,
-                connect_url(
-                    pooled,
-                    unquote_password=True,
-                    unquote_user=True,
-                    autoconnect=False,
-                    max_connections=50,
-                    stale_timeout=300,
-                    timeout=5,
-                    connect_timeout=5,
-                    # A machine that is gone says nothing, and its connections would wait for
-                    # a quarter of an hour. A server that works on something is not gone.
-                    tcp_user_timeout=5000,
-                    keepalives_idle=5,
-                    keepalives_interval=2,
-                    keepalives_count=3,
-                ),
-            )
-        except (ImportError, peewee.ImproperlyConfigured):
+        except ImportError:
             raise ConfigError(
                 "PostgreSQL needs the driver psycopg: pip install 'flask-apiary[postgres]'."
             ) from None
+        given = parse_url(url, unquote_password=True, unquote_user=True)
+        ours = {
+            "autoconnect": False,
+            "max_connections": 50,
+            "stale_timeout": 300,
+            "timeout": PATIENCE,
+            "connect_timeout": 5,
+            # A machine that is gone says nothing, and its connections would wait for
+            # a quarter of an hour. A server that works on something is not gone.
+            "tcp_user_timeout": 5000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        }
+        return cast(peewee.Database, Postgres(**(given | ours)))
     raise ConfigError(
         "APIARY_DATABASE_URL cannot be read. Write postgresql://user:password@host/name,"
         " or sqlite:////path/to/file."
@@ -204,15 +170,24 @@ def _opened(db: peewee.Database) -> Iterator[None]:
 
 @contextmanager
 def _advisory_lock(db: peewee.Database) -> Iterator[None]:
+    """One upgrade after the other, and each waits for tables longer than a page does."""
     if not isinstance(db, peewee.PostgresqlDatabase):
         yield
         return
     run: Any = db.execute_sql
-    run("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    usual = run("SHOW lock_timeout").fetchone()[0]
     try:
+        # Another upgrade may take its time.
+        run("SET lock_timeout = 0")
+        run("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        # All pages wait behind who waits for a table.
+        run(f"SET lock_timeout = '{_MIGRATION}s'")
         yield
     finally:
-        run("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        # A connection that broke has given up its lock, and its error is what counts.
+        with suppress(peewee.PeeweeException):
+            run("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            run("SELECT set_config('lock_timeout', %s, false)", (usual,))
 
 
 @contextmanager

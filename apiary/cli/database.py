@@ -9,7 +9,14 @@ from flask.cli import with_appcontext
 from playhouse.pool import MaxConnectionsExceeded
 
 from .. import db, rotation
+from ..pools import locked
 from ..state import State, current
+
+_LOCKED = (
+    "Another connection has locked what is needed here, and did not let go in time. What was done"
+    " before stays; the step that waited changed nothing. See who holds it (pg_stat_activity,"
+    " pg_locks), and run this again."
+)
 
 
 @click.command("upgrade")
@@ -44,6 +51,8 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except (peewee.PeeweeException, MaxConnectionsExceeded, OSError) as error:
+        if locked(error):
+            raise click.ClickException(_LOCKED) from None
         raise click.ClickException(f"The database cannot be used: {first_line(error)}") from None
 
 

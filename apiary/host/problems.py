@@ -3,7 +3,7 @@
 import logging
 
 import peewee
-from flask import Flask, Response, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, g, jsonify, make_response, render_template, request, url_for
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
@@ -74,10 +74,12 @@ def problem(
     code: str = "",
     action: str = "",
     retry_after: float | None = None,
+    bare: bool = False,
 ) -> Response:
     """The response for something that went wrong.
 
     :param retry_after: in seconds.
+    :param bare: leave the frame of the site away, which greets who asks.
     """
     title, usual = _TEXTS.get(status, _TEXTS[500 if status >= 500 else 400])
     title, message = str(title), str(message or usual)
@@ -88,7 +90,8 @@ def problem(
             body["retry_after"] = retry_after
         response = jsonify(body)
     else:
-        response = make_response(_page(status, title, message))
+        page = _bare(title, message) if bare else _page(status, title, message)
+        response = make_response(page)
     response.status_code = status
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(retry_after)))
@@ -103,10 +106,14 @@ def _page(status: int, title: str, message: str) -> str:
     except Exception:
         # An unknown Host leaves nothing to build addresses from, and a database that is away
         # leaves nobody to greet: then the bare sentence must do.
-        return (
-            f'<!doctype html><html lang="{tongue().tag}"><title>{escape(title)}</title>'
-            f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
-        )
+        return _bare(title, message)
+
+
+def _bare(title: str, message: str) -> str:
+    return (
+        f'<!doctype html><html lang="{tongue().tag}"><title>{escape(title)}</title>'
+        f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
+    )
 
 
 def register(app: Flask) -> None:
@@ -171,6 +178,8 @@ def _database(error: peewee.PeeweeException) -> Response:
         gettext("The database cannot be used right now. Try again in a moment."),
         code="database",
         action="retry",
+        # Who asks could not be found, and to look again would take as long as it did before.
+        bare="_login_user" not in g,
     )
 
 

@@ -1,9 +1,14 @@
 """``flask apiary upgrade`` in real processes: from blank, twice, at once, and killed half-way."""
 
 import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import peewee
+import psycopg
 import pytest
 
 from apiary import db
@@ -117,3 +122,60 @@ def test_pages_of_an_old_database_say_what_to_do(new_postgres, tmp_path: Path, e
     lines = [line for line in out.splitlines() if line != "half-way"]
     assert lines == ["503 True False", "1 True", "200"]
     assert "Traceback" not in err
+
+
+@contextmanager
+def held(url: str, statement: str, seconds: float) -> Iterator[None]:
+    """Another connection runs this, and goes after a while."""
+
+    def hold() -> None:
+        with psycopg.connect(url) as other:
+            other.execute(statement)
+            ready.set()
+            time.sleep(seconds)
+
+    ready = threading.Event()
+    thread = threading.Thread(target=hold)
+    thread.start()
+    ready.wait()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_it_waits_longer_than_a_page_does(environ, database_url: str, extra: Path) -> None:
+    with held(database_url, f"SELECT pg_advisory_lock({db._LOCK})", 7):
+        code, out, err = Child(UPGRADE, **environ).wait()
+    assert code == 0, out + err
+    (extra / "0002_more.py").write_text(
+        "def up(migrator, db):\n    db.execute_sql('ALTER TABLE extra_first ADD more INTEGER')\n"
+    )
+    with held(database_url, "LOCK TABLE extra_first", 7):
+        code, out, err = Child(UPGRADE, **environ).wait()
+    assert code == 0 and "extra: 0002_more" in out, out + err
+    # The pool's connection waits as short as before again.
+    database = db.open_url(database_url)
+    with database.connection_context():
+        db.upgrade(database, {})
+        assert database.execute_sql("SHOW lock_timeout").fetchone() == ("5s",)
+    database.close_all()
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_it_does_not_wait_without_end(environ, database_url: str, extra: Path) -> None:
+    assert Child(UPGRADE, **environ).wait()[0] == 0
+    (extra / "0002_more.py").write_text(
+        "def up(migrator, db):\n"
+        "    db.execute_sql('CREATE TABLE extra_third (id INTEGER)')\n"
+        # As the wait of a minute ends, in a tenth of the time.
+        "    db.execute_sql(\"SET lock_timeout = '6s'\")\n"
+        "    db.execute_sql('ALTER TABLE extra_first ADD more INTEGER')\n"
+    )
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE extra_first")
+        code, out, err = Child(UPGRADE, **environ).wait()
+        assert code == 1 and "Traceback" not in err, out + err
+        assert "Another connection has locked what is needed here" in out
+    assert "extra_third" not in tables(database_url)
+    code, out, err = Child(UPGRADE, **environ).wait()
+    assert code == 0 and "extra: 0002_more" in out, out + err

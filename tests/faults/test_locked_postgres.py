@@ -1,0 +1,151 @@
+"""PostgreSQL with tables and rows that somebody else has locked: the wait has an end.
+
+SQLite's is in test_database_faults.py.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from apiary import db
+from tests.conftest import LiveSandbox
+from tests.faults.story import Server, Visitor
+
+SENTENCE = "The database cannot be used right now. Try again in a moment."
+HTML = {"Accept": "text/html"}
+Lock = Callable[[str], None]
+
+
+@pytest.fixture
+def url(new_postgres: Callable[[], str]) -> str:
+    return new_postgres()
+
+
+@contextmanager
+def locked(url: str, statement: str) -> Iterator[None]:
+    """Another connection has run this and does not come to an end."""
+    with psycopg.connect(url) as other:
+        other.execute(statement)
+        yield
+        other.rollback()
+
+
+@pytest.fixture
+def server(tmp_path: Path, sandbox: LiveSandbox, url: str) -> Iterator[Server]:
+    made = Server(tmp_path, sandbox, url)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
+
+
+@pytest.fixture
+def visitor(server: Server) -> Iterator[Visitor]:
+    made = Visitor(server.url)
+    yield made
+    made.http.close()
+
+
+def said(ask: Callable[[], httpx.Response]) -> None:
+    """It was refused after a wait like SQLite's, in the same words."""
+    began = time.monotonic()
+    answer = ask()
+    took = time.monotonic() - began
+    assert answer.status_code == 503, (answer.status_code, answer.text[:500])
+    if "json" in answer.headers["Content-Type"]:
+        assert answer.json()["code"] == "database" and answer.json()["message"] == SENTENCE
+    else:
+        assert SENTENCE in answer.text and "Traceback" not in answer.text
+    assert 4 < took < 9, took
+
+
+def test_a_message(url: str, visitor: Visitor, sandbox: LiveSandbox) -> None:
+    visitor.connect(sandbox)
+    talk = visitor.post("/c").json()["id"]
+    question = {"text": "Hello", "provider": "openrouter", "model": "sandbox/echo"}
+
+    def ask() -> httpx.Response:
+        return visitor.post(f"/c/{talk}/messages", json=question)
+
+    with locked(url, "LOCK TABLE message"):
+        said(ask)
+    # Its first statements went through; it is the last one that waits.
+    with locked(url, "SELECT * FROM conversation FOR UPDATE"):
+        said(ask)
+    assert visitor.messages(talk) == [] and sandbox.state.journal.chats() == []
+    assert "event: done" in ask().text
+    assert [message["text"] for message in visitor.messages(talk)] == ["Hello", "Hello"]
+
+
+def test_the_way_back_from_the_provider(url: str, visitor: Visitor, sandbox: LiveSandbox) -> None:
+    back = visitor.begin(sandbox)
+    with locked(url, "SELECT * FROM apiary_flow FOR UPDATE"):
+        said(lambda: visitor.http.get(back, headers=HTML))
+    assert visitor.flow()["state"] == "waiting" and sandbox.exchanges == 0
+    assert visitor.http.get(back).status_code == 303
+    assert visitor.card()["state"] == "connected" and sandbox.exchanges == 1
+
+
+def test_the_settings(url: str, visitor: Visitor, paste_key: str) -> None:
+    def save() -> httpx.Response:
+        return visitor.post("/settings/openrouter/key", data={"api_key": paste_key})
+
+    with locked(url, "LOCK TABLE apiary_connection IN EXCLUSIVE MODE"):
+        # Who only reads does not wait.
+        assert visitor.card()["state"] == "none"
+        said(save)
+    assert visitor.card()["state"] == "none"
+    assert save().status_code == 200 and visitor.card()["state"] == "connected"
+
+
+@pytest.mark.parametrize("table", ["account", "conversation", "apiary_connection"])
+def test_a_page(url: str, visitor: Visitor, table: str) -> None:
+    visitor.post("/c")
+    path = "/settings/" if table == "apiary_connection" else "/"
+    with locked(url, f"LOCK TABLE {table}"):
+        said(lambda: visitor.http.get(path, headers=HTML))
+    assert visitor.http.get(path, headers=HTML).status_code == 200
+
+
+def test_who_reads_an_answer_reads_on(url: str, visitor: Visitor, sandbox: LiveSandbox) -> None:
+    visitor.connect(sandbox)
+    sandbox.state.switches.pace = 1
+    with visitor.ask("Tell me") as answer:
+        answer.read(until=1)
+        before = len(answer.text)
+        with locked(url, "LOCK TABLE message, account, conversation"):
+            answer.read(until=6)
+        assert len(answer.text) > before and answer.kind == "delta"
+        answer.read()
+    assert answer.kind == "done" and visitor.messages(answer.talk)[1]["text"] == answer.text
+
+    sandbox.state.switches.pace = 0.2
+    with visitor.ask("Tell me") as answer:
+        answer.read(until=0.5)
+        with locked(url, "LOCK TABLE message, account, conversation"):
+            # All of it comes meanwhile, and the end cannot be kept.
+            time.sleep(8)
+        answer.read()
+    # Nobody was told of an end before it was saved.
+    assert answer.kind == "done" and visitor.messages(answer.talk)[1]["text"] == answer.text
+
+
+def test_what_the_operator_has_set_stands(url: str, postgres_server: str) -> None:
+    def seen(url: str) -> str:
+        database = db.open_url(url)
+        with database.connection_context():
+            found: str = database.execute_sql("SHOW lock_timeout").fetchone()[0]
+        database.close_all()
+        return found
+
+    assert seen(url) == "5s"
+    name = url.rpartition("/")[2]
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE \"{name}\" SET lock_timeout = '2s'")
+    assert seen(url) == "2s"

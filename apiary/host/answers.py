@@ -1,16 +1,14 @@
 """Running answers: events in memory, for any number of readers that come and go."""
 
-import json
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterator
-from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 from .language import gettext, tongue
 from .relay import HEARTBEAT as HEARTBEAT
 from .relay import Relay
+from .wire import Events
 
 #: Finished answers stay for this many seconds, for readers that come back.
 KEPT = 60.0
@@ -30,19 +28,6 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
-_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def encode(number: int, kind: str, data: dict[str, Any]) -> bytes:
-    """One event on the wire. JSON has no line break in it, so one data line holds it."""
-    if len(data) == 1 and "text" in data:
-        # Nearly all of them; the general way costs ten times this.
-        text = f'{{"text":{encode_basestring(data["text"])}}}'
-    else:
-        text = _dump(data)
-    return f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode()
-
-
 class _Text:
     """Text that grows in small pieces; a piece by itself takes ten times its letters."""
 
@@ -58,28 +43,6 @@ class _Text:
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
-
-
-class _Events:
-    """Events one behind the other, and where each ends."""
-
-    def __init__(self) -> None:
-        self._wire = bytearray()
-        self._ends = array("I")
-
-    @property
-    def count(self) -> int:
-        return len(self._ends)
-
-    def append(self, event: bytes) -> None:
-        self._wire += event
-        self._ends.append(len(self._wire))
-
-    def behind(self, number: int) -> bytes:
-        """Those with a greater number."""
-        if number >= len(self._ends):
-            return b""
-        return bytes(memoryview(self._wire)[self._ends[number - 1] if number > 0 else 0 :])
 
 
 class Answer:
@@ -114,7 +77,7 @@ class Answer:
         self._readers: list[object] = []
         #: Told of every new event, beside the readers that wait here.
         self.wake: Callable[[Answer], None] | None = None
-        self._events = _Events()
+        self._events = Events(self.name)
         self._changed = threading.Condition()
         self._upstream: Closable | None = None
 
@@ -144,8 +107,12 @@ class Answer:
             self._append(kind, data)
             return True
 
-    def give(self, **texts: str) -> None:
+    def go_on(self, generation: int, **texts: str) -> None:
         """Begin with what is there already; readers get it as their first events."""
+        with self._changed:
+            self.generation = generation
+            if not self._claimed:
+                self._events = Events(self.name)
         for kind, text in texts.items():
             if text:
                 self.send(kind, {"text": text})
@@ -170,7 +137,7 @@ class Answer:
             self._append(kind, data)
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
-        self._events.append(encode(self._events.count + 1, kind, data))
+        self._events.append(kind, data)
         self._tell()
 
     def _tell(self) -> None:
@@ -201,14 +168,14 @@ class Answer:
         me = self.enter()
         # A first byte at once: the browser sees the headers, and proxies open the way.
         yield b": open\n\n"
-        at = max(0, after)
+        at = after
         while True:
             with self._changed:
-                if self._events.count <= at and self.ended is None and me in self._readers:
+                if self._events.last <= at and self.ended is None and me in self._readers:
                     self._changed.wait(HEARTBEAT)
                 if me not in self._readers:
                     return
-                batch, at = self._events.behind(at), max(at, self._events.count)
+                batch, at = self._events.behind(at), max(at, self._events.last)
                 over = self.ended is not None
             yield batch or b": still here\n\n"
             if over:
@@ -228,12 +195,19 @@ class Answer:
         with self._changed:
             if me not in self._readers:
                 return None
-            return self._events.behind(after), max(after, self._events.count), self._over
+            return self._events.behind(after), max(after, self._events.last), self._over
 
     def since(self, after: int) -> tuple[bytes, int, bool]:
         """As :meth:`news`, for who is no reader."""
         with self._changed:
-            return self._events.behind(after), max(after, self._events.count), self._over
+            return self._events.behind(after), max(after, self._events.last), self._over
+
+    def has_more(self, seen: int) -> bool:
+        """Whether there is, or may be, more for who saw that event last; 0 for none."""
+        with self._changed:
+            if not seen:
+                return not self._over
+            return self._events.has(seen) and not (self._over and seen == self._events.last)
 
     def send_away(self) -> None:
         """End all readers; the answer goes on. Who may still read will come back."""

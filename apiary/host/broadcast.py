@@ -10,18 +10,18 @@ from flask import Flask
 
 from apiary import database
 
-from . import conversations, elsewhere, record
+from . import conversations, elsewhere, record, wire
 from .answers import HEARTBEAT, Answer, Answers
 from .places import Places
 from .readers import Seat
-from .shared import DEAD, Away, Published, Shared, behind
+from .shared import DEAD, Away, Published, Shared
 from .tables import Conversation, Message, name_of
 
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds: what other processes' readers wait longer.
 _EVERY = 0.04
-#: Seconds in which an answer that runs should have been told of.
-_BEGINS = 0.4
+#: Milliseconds in which an answer that runs should have been told of.
+_BEGINS = 400
 #: Seconds that who stops an answer waits for its writer.
 _PATIENCE = 2.0
 _NOTHING = 50
@@ -125,21 +125,18 @@ class Broadcast:
     def find(self, conversation: Conversation, seen: int) -> str | None:
         """The name of the answer there that goes on behind what somebody has seen of it."""
         rows = conversations.messages(conversation)
-        if seen >= elsewhere.FIRST or not rows or rows[-1].role != "assistant":
+        if not rows or rows[-1].role != "assistant":
             return None
-        last = name_of(rows[-1])
-        running = rows[-1].state == "streaming"
-        if not running and not seen:
+        last, running = name_of(rows[-1]), rows[-1].state == "streaming"
+        if not (wire.is_of(last, seen) if seen else running):
             return None
         # One that has just begun is told of with its writer's next round.
-        end = time.monotonic() + (_BEGINS if running else 0)
-        while not (there := self.shared.has(last)) and time.monotonic() < end:
-            time.sleep(_EVERY)
-        return last if there else None
+        return last if self.shared.has(last, _BEGINS if running else 0) else None
 
     def follow(self, app: Flask, name: str, after: int, seat: Seat) -> Iterator[bytes]:
         """The events behind number ``after`` of an answer that another process writes."""
         yield b": open\n\n"
+        after = max(after, wire.before(name))
         position, spoke = f"{after}-0", time.monotonic()
         while not seat.gone:
             try:
@@ -149,7 +146,7 @@ class Broadcast:
                 return
             # An entry may begin before what was read: with who comes back to it, and where
             # all was told anew.
-            news = b"".join(behind(events, after) for _, events, _ in found)
+            news = b"".join(wire.behind(events, after) for _, events, _ in found)
             if found:
                 position = found[-1][0]
                 after = int(position.partition("-")[0])

@@ -8,14 +8,12 @@ from flask import Flask
 from apiary import database
 
 from . import conversations
-from .answers import HEARTBEAT, encode
+from .answers import HEARTBEAT
 from .language import speaking, tongue
 from .readers import Seat
 from .tables import Message
+from .wire import SAVED, encode
 
-#: Numbers of these events begin here. The writing process counts its own from 1, and a reader
-#: that comes back with a number of the other kind has to begin anew.
-FIRST = 1_000_000_000
 _LOOK_EVERY = 0.5
 
 
@@ -29,7 +27,7 @@ def follow(app: Flask, message_id: str, seat: Seat) -> Iterator[bytes]:
 
 def _events(app: Flask, message_id: str, seat: Seat, language: str) -> Iterator[bytes]:
     yield b": open\n\n"
-    number, text, reasoning = FIRST, "", ""
+    number, text, reasoning = SAVED, "", ""
     spoke = time.monotonic()
     while not seat.gone:
         with app.app_context(), speaking(language), database.connection_context():

@@ -107,6 +107,14 @@ def _how_it_ended(answer: Answer) -> tuple[str, dict[str, Any]]:
     return "done", about | {"finish_reason": "stopped"}
 
 
+def went_on(answer: Answer) -> bool:
+    """Whether an answer that ended here has gone on elsewhere."""
+    if answer.ended is None:
+        return False
+    row = Message.get_or_none(Message.id == answer.message_id)
+    return row is not None and row.continued != answer.generation
+
+
 def finish(answer: Answer, state: str, *, finish_reason: str, **told: Any) -> None:
     """End an answer: save it, then tell the readers. The first end wins."""
     if answer.claim():

@@ -108,7 +108,7 @@ class Relay:
         sock = _socket(environ)
         if sock is None:
             return answer.follow(after)
-        return self._follow(answer, max(0, after), sock, HANDS_OVER in environ)
+        return self._follow(answer, after, sock, HANDS_OVER in environ)
 
     def _follow(
         self, answer: "Answer", after: int, sock: socket.socket, hands_over: bool

@@ -4,21 +4,23 @@ Everything here may fail at any time. Then each process goes on by itself, and f
 other processes read what is saved in the database.
 """
 
-import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from apiary import ConfigError
+
+from . import wire
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 #: Milliseconds that a writer's claim on its answer lasts, and seconds between two of them.
 LEASE_MS, RENEW = 4000, 1.0
-#: Entries of one answer that are kept, and seconds for which they are kept after the end.
-MOST_ENTRIES, KEPT = 20_000, 60
+#: Entries of one answer that are kept, more than there are rounds in the longest; and seconds for
+#: which they are kept after the end.
+MOST_ENTRIES, KEPT = 25_000, 60
 #: An answer whose claim has run out and whose row was not saved for so long is dead.
 DEAD = 6.0
 #: Seconds without Redis before it is tried again.
@@ -178,10 +180,14 @@ class Shared:
             return False
         return True
 
-    def has(self, name: str) -> bool:
-        """Whether events of this answer can be read here."""
+    def has(self, name: str, wait: int = 0) -> bool:
+        """Whether events of this answer can be read here.
+
+        :param wait: milliseconds to wait until it is told of.
+        """
+        key = self.key("answer", name)
         try:
-            return bool(self.ask(lambda redis: redis.exists(self.key("answer", name))))
+            return bool(self.ask(lambda redis: redis.xread({key: 0}, count=1, block=wait or None)))
         except Away:
             return False
 
@@ -211,9 +217,9 @@ class Shared:
         except Away:
             return {}
         found: dict[str, list[str]] = {"delta": [], "reasoning": []}
-        expected = 1
+        expected = wire.before(name) + 1
         for _, fields in entries:
-            for number, kind, data in parse(fields.get(b"events", b"")):
+            for number, kind, data in wire.parse(fields.get(b"events", b"")):
                 if number != expected:
                     return {}
                 expected += 1
@@ -239,31 +245,17 @@ class Published:
         if not self._began:
             # An answer that goes on begins a stream anew, under the name that it had.
             pipe.delete(key, shared.key("stop", self.name))
-            self._began = True
-        if self.events:
+        if self.events or not self._began:
+            # Before its first word too: who looks for it sees that it is written.
             fields = {"events": self.events}
             pipe.xadd(key, fields, f"{self.at}-0", maxlen=MOST_ENTRIES, approximate=True)
+        self._began = True
         now = time.monotonic()
         if self.over:
-            pipe.xadd(key, {"end": 1}, f"{max(1, self.at)}-1")
+            pipe.xadd(key, {"end": 1}, f"{self.at}-1")
             pipe.expire(key, KEPT)
             pipe.delete(lease)
         elif now - self._claimed > RENEW:
             self._claimed = now
             pipe.set(lease, os.getpid(), px=LEASE_MS)
             pipe.expire(key, 3600)
-
-
-def parse(batch: bytes) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """The events of our own wire form, as they were encoded together."""
-    for piece in batch.split(b"\n\n")[:-1]:
-        number, kind, data = piece.split(b"\n", 2)
-        yield int(number[4:]), kind[7:].decode(), json.loads(data[6:])
-
-
-def behind(batch: bytes, number: int) -> bytes:
-    """The events whose number is greater."""
-    if not batch or int(batch[4 : batch.index(b"\n")]) > number:
-        return batch
-    pieces = batch.split(b"\n\n")[:-1]
-    return b"".join(p + b"\n\n" for p in pieces if int(p[4 : p.index(b"\n")]) > number)

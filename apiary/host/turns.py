@@ -126,9 +126,7 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
         if row.role != "assistant" or not row.text or not last:
             raise Refusal("nothing_to_answer", gettext("This cannot go on. Ask again."), "retry")
         shown = branches.path(rows, row.id)
-        answer.give(reasoning=row.reasoning, delta=row.text)
-        answer.generation = row.continued + 1
-
+        answer.go_on(row.continued + 1, reasoning=row.reasoning, delta=row.text)
         used = _used(row)
 
         def write(payment: Payment) -> None:

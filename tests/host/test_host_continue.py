@@ -93,6 +93,46 @@ def test_it_can_be_stopped_and_go_on_again(chatter, slowly):
     assert len(chatter.messages(conversation)) == 2
 
 
+def test_who_was_away_while_it_went_on_is_told_to_read_anew(chatter, slowly):
+    conversation = chatter.conversation()
+    path = f"/c/{conversation}"
+
+    def rest_after(seen):
+        return chatter.get(f"{path}/stream", headers={"Last-Event-ID": str(seen.id)})
+
+    with chatter.send(f"{path}/messages", {"text": "n", "model": "sandbox/slow"}) as first:
+        stream = each_event(first)
+        seen = [next(stream) for _ in range(3)][-1]
+        next(stream)
+        chatter.send(f"{path}/stop").close()
+    answer = chatter.messages(conversation)[-1]
+    with go_on(chatter, conversation, answer["id"], model="sandbox/slow") as more:
+        stream = each_event(more)
+        now = [next(stream) for _ in range(4)]
+        # The numbers of before are no places in what is written now.
+        with rest_after(seen) as anew:
+            assert anew.status_code == 204
+        with rest_after(now[1]) as rest:
+            assert next(each_event(rest)) == now[2]
+        chatter.send(f"{path}/stop").close()
+    with rest_after(seen) as anew:
+        assert anew.status_code == 204
+
+
+def test_who_was_away_while_another_was_asked_is_told_to_read_anew(chatter, slowly):
+    conversation = chatter.conversation()
+    path = f"/c/{conversation}"
+    with chatter.send(f"{path}/messages", {"text": "n", "model": "sandbox/slow"}) as first:
+        seen = next(each_event(first))
+        chatter.send(f"{path}/stop").close()
+    with chatter.send(f"{path}/retry", {"model": "sandbox/slow"}) as second:
+        stream = each_event(second)
+        [next(stream) for _ in range(3)]
+        with chatter.get(f"{path}/stream", headers={"Last-Event-ID": str(seen.id)}) as anew:
+            assert anew.status_code == 204
+        chatter.send(f"{path}/stop").close()
+
+
 def test_a_message_of_the_built_in_model_is_given_back(make_host, database_url, paste_key):
     app = make_host(
         APIARY_DATABASE_URL=database_url,

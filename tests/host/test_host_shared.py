@@ -9,9 +9,10 @@ from contextlib import suppress
 import pytest
 import redis
 
-from apiary.host.answers import Answer, Answers, encode
+from apiary.host.answers import Answer, Answers
 from apiary.host.broadcast import Broadcast
 from apiary.host.shared import Away, Published, Shared
+from apiary.host.wire import before, encode
 
 
 @pytest.fixture
@@ -111,8 +112,13 @@ def test_one_finds_out_whether_it_is_back(shared):
 
 def published(name, text):
     one = Published(name)
-    one.events, one.at = encode(1, "delta", {"text": text}), 1
+    tell(one, 1, text)
     return one
+
+
+def tell(one, number, text):
+    one.at = before(one.name) + number
+    one.events = encode(one.at, "delta", {"text": text})
 
 
 def test_an_answer_that_redis_does_not_take_holds_up_no_other(shared):
@@ -121,11 +127,34 @@ def test_an_answer_that_redis_does_not_take_holds_up_no_other(shared):
     # Not a stream any more.
     shared.ask(lambda client: client.set(shared.key("answer", "bad"), "x"))
     for one in (good, bad):
-        one.at, one.events = 2, encode(2, "delta", {"text": "more"})
+        tell(one, 2, "more")
     shared.ask(lambda client: client.set(shared.key("stop", "good"), 1))
     assert shared.publish([bad, good]) == ({"good"}, {"bad"})
     assert shared.texts("good")["delta"] == "amore"
     assert shared.has("good") and shared.texts("bad") == {}
+
+
+def test_an_answer_without_a_word_is_found(shared):
+    silent = Published("silent.0")
+    silent.at = before(silent.name)
+    assert not shared.has(silent.name, 50)
+    shared.publish([silent])
+    assert shared.has(silent.name) and shared.texts(silent.name)["delta"] == ""
+    tell(silent, 1, "at last")
+    shared.publish([silent])
+    assert shared.texts(silent.name)["delta"] == "at last"
+
+
+def test_one_waits_until_it_is_told_of(shared):
+    late = Published("late.0")
+    late.at = before(late.name)
+    telling = threading.Timer(0.3, shared.publish, [[late]])
+    telling.start()
+    began = time.monotonic()
+    # As long as Redis takes to say so, and by far not to the end.
+    assert shared.has(late.name, 1500)
+    assert 0.2 < time.monotonic() - began < 1.4
+    telling.join()
 
 
 def test_it_is_told_anew(shared, host):

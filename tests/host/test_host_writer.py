@@ -12,6 +12,7 @@ from apiary import Delta, Done, Model, Provider, Reasoning, Usage, database
 from apiary.host import answers, conversations, keeper, record
 from apiary.host.answers import Answer, Answers, Full
 from apiary.host.tables import Conversation, Message
+from apiary.host.wire import before
 from tests.host.browsing import Browser, text_of, until
 
 
@@ -145,9 +146,10 @@ def test_a_silent_answer_says_that_it_is_there(monkeypatch):
     assert [next(stream), next(stream)] == [b": open\n\n", b": still here\n\n"]
     answer.send("delta", {"text": "a\nb"})
     answer.send("delta", {"text": "c"})
-    assert next(stream) == (
-        b'id: 1\nevent: delta\ndata: {"text":"a\\nb"}\n\n'
-        b'id: 2\nevent: delta\ndata: {"text":"c"}\n\n'
+    at = before("m.0")
+    assert next(stream).decode() == (
+        f'id: {at + 1}\nevent: delta\ndata: {{"text":"a\\nb"}}\n\n'
+        f'id: {at + 2}\nevent: delta\ndata: {{"text":"c"}}\n\n'
     )
     stream.close()
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from tests.scale.running import Person, text_of, workers
+from tests.scale.running import Person, events, text_of, workers
 
 
 def wait_for(what, seconds=15.0):
@@ -31,11 +31,11 @@ def test_an_answer_is_followed_and_stopped_elsewhere(site, sandbox, person):
     ann = person(one)
     with ann.ask(one) as begun:
         first = list(itertools.islice(begun, 3))
-        with ann.follow(two, after=2) as (status, there):
+        with ann.follow(two, after=first[1][0]) as (status, there):
             assert status == 200
             assert next(there) == first[2]
             seen = list(itertools.islice(there, 2))
-            assert [number for number, _, _ in seen] == [4, 5]
+            assert [number - first[2][0] for number, _, _ in seen] == [1, 2]
             with ann.follow(two) as (_, anew):
                 assert list(itertools.islice(anew, 3)) == first
             began = time.monotonic()
@@ -69,6 +69,34 @@ def test_a_killed_process_leaves_an_answer_that_can_go_on(site, sandbox, person)
     answer = ann.post(f"{two}{ann.talk}/continue", json=about)
     assert answer.status_code == 200 and "event: done" in answer.text
     assert ann.messages(two)[-1]["state"] == "complete"
+
+
+def test_who_was_away_while_it_went_on_is_told_to_read_anew(site, sandbox, person):
+    sandbox.state.switches.pace = 0.3
+    (_, one), (_, two) = site(), site()
+    ann = person(one)
+    with ann.ask(one) as begun:
+        old = list(itertools.islice(begun, 3))[-1][0]
+        next(begun)
+        ann.post(f"{two}{ann.talk}/stop")
+    about = {"message_id": ann.messages(two)[-1]["id"], "model": "sandbox/slow"}
+    url = f"{two}{ann.talk}/continue"
+    with ann.http.stream("POST", url, json=about, headers=ann.headers) as response:
+        going = events(response)
+        new = list(itertools.islice(going, 4))
+        for base in (one, two):
+            # The numbers of before are no places in what is written now.
+            with ann.follow(base, after=old) as (status, _):
+                assert status == 204, base
+            with ann.follow(base, after=new[1][0]) as (status, there):
+                assert status == 200 and next(there) == new[2]
+        ann.post(f"{one}{ann.talk}/stop")
+        new += going
+    for base in (one, two):
+        with ann.follow(base, after=old) as (status, _):
+            assert status == 204, base
+        with ann.follow(base, after=new[1][0]) as (status, there):
+            assert status == 200 and list(there) == new[2:]
 
 
 def test_without_redis_an_answer_goes_on_and_is_saved(site, sandbox, person, cable):

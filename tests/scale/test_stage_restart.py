@@ -81,7 +81,7 @@ def test_a_new_version_takes_the_place_of_the_old_one(stage, guest, people):
         stage.wait_for_app(name)
         if name == "app1":
             # A new one follows what an old one writes.
-            with ann.follow(AT["app1"], after=2) as (status, events):
+            with ann.follow(AT["app1"], after=slow.found[1][0]) as (status, events):
                 assert status == 200 and list(events)[-1][1] == "done"
     slow.join(20)
     assert slow.text == WHOLE and last(ann, URL) == ("complete", WHOLE)

@@ -27,10 +27,12 @@ from .. import (
     instructions,
     orders,
     payers,
+    record,
     relay,
     repeats,
     shelf,
     turns,
+    wire,
 )
 from ..answers import Answer, Full
 from ..language import gettext
@@ -125,12 +127,9 @@ def stream(id: str) -> AnyResponse:
     """Go on reading behind the event that the reader saw last; 204 when nothing runs."""
     conversation = conversations.find(owner(), id)
     text = request.headers.get("Last-Event-ID") or request.args.get("after") or "0"
-    seen = int(text[:12]) if text.isascii() and text.isdigit() else 0
+    seen = wire.read_number(text)
     answer = here().answers.find(conversation.id)
-    # A number beyond the last one belongs to an answer that stood here before.
-    if answer is not None and (
-        seen <= answer.count - (answer.ended is not None) and (answer.ended is None or seen)
-    ):
+    if answer is not None and answer.has_more(seen) and not record.went_on(answer):
         return _events(lambda _: _follow(answer, seen))
     broadcast = here().broadcast
     if broadcast is not None and (found := broadcast.find(conversation, seen)):
@@ -138,7 +137,8 @@ def stream(id: str) -> AnyResponse:
         return _events(lambda seat: broadcast.follow(app, found, seen, seat), found)
     if seen == 0 and (row := conversations.running(conversation)):
         return _events(lambda seat: elsewhere.follow(orders.this_app(), row.id, seat), row.id)
-    # A page that has seen a part already reads the rest from the database.
+    # A page that has seen a part of it, or of an answer that stood here before, reads all from
+    # the database.
     return Response(status=204)
 
 

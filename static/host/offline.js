@@ -17,7 +17,7 @@ async function look() {
   clearTimeout(timer);
   if (!navigator.onLine) return show(offline);
   try {
-    const response = await fetch(health, { cache: "no-store" });
+    const response = await fetch(health, { cache: "no-store", signal: AbortSignal.timeout(AGAIN) });
     if (response.ok) return show("");
   } catch {
     /* not yet */

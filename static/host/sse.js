@@ -2,15 +2,19 @@
 // header, so this is the part of its specification that we need: fields, comments, ids,
 // every kind of line end, and lines and characters cut anywhere by the network.
 
-/** @yields {{id: string, event: string, data: string}} */
-export async function* events(stream) {
-  const reader = stream.getReader();
+/**
+ * @param {ReadableStreamDefaultReader} reader of the body
+ * @param heard called for everything that comes, a heartbeat too
+ * @yields {{id: string, event: string, data: string}}
+ */
+export async function* events(reader, heard) {
   const decoder = new TextDecoder();
   const parser = new Parser();
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return; // an event without its blank line at the end was cut off: dropped
+      heard();
       yield* parser.push(decoder.decode(value, { stream: true }));
     }
   } finally {

@@ -2,10 +2,12 @@
 // writes the answer whether or not anybody listens; following again picks up after the last
 // event that was seen.
 
+import { onWake, watch } from "./awake.js";
 import { events } from "./sse.js";
 
 const LONGEST_WAIT = 8000; // ms
 const TRIES = 12;
+const LATE = 15_000; // ms without the head of a response; it comes at once from a server that lives
 
 /**
  * @param {Response} response an open event stream
@@ -17,8 +19,11 @@ export async function consume(response, url, handle, signal) {
   let last = "";
   for (;;) {
     let ended = false;
+    const reader = response.body.getReader();
+    // Given up it ends as one that was cut.
+    const life = watch(() => reader.cancel().catch(() => {}));
     try {
-      for await (const event of events(response.body)) {
+      for await (const event of events(reader, life.heard)) {
         if (event.id) last = event.id;
         const data = parse(event.data);
         if (!data) continue;
@@ -28,6 +33,8 @@ export async function consume(response, url, handle, signal) {
       }
     } catch {
       /* cut in the middle: the same as an end without "done" */
+    } finally {
+      life.end();
     }
     if (ended) return "ended";
     if (signal?.aborted) return "aborted";
@@ -42,36 +49,49 @@ export async function consume(response, url, handle, signal) {
 export async function follow(url, last, signal) {
   const headers = { Accept: "text/event-stream" };
   if (last) headers["Last-Event-ID"] = last;
-  const response = await fetch(url, { headers, cache: "no-store", signal });
-  if (response.status === 200) return response;
-  if (response.status >= 500 || response.status === 429) throw new Error(`status ${response.status}`);
-  return "gone"; // 204: nothing runs; 4xx: not ours any more
+  const ours = new AbortController();
+  const abort = () => ours.abort();
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  const timer = setTimeout(abort, LATE);
+  try {
+    const response = await fetch(url, { headers, cache: "no-store", signal: ours.signal });
+    if (response.status === 200) return response;
+    if (response.status >= 500 || response.status === 429) throw new Error(`status ${response.status}`);
+    return "gone"; // 204: nothing runs of what was seen; 4xx: not ours any more
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-/** The same, tried until it works; "lost" when it does not for a minute. */
+/** The same, tried until it works; "lost" when it does not for a minute that has a network. */
 export async function followAgain(url, last, signal) {
   for (let n = 0; n < TRIES; n++) {
     await pause(Math.min(LONGEST_WAIT, 300 * 2 ** n), signal);
     if (signal?.aborted) return "aborted";
     try {
       return await follow(url, last, signal);
-    } catch {
-      /* still down */
+    } catch (error) {
+      if (signal?.aborted) return "aborted";
+      // offline.js says so, and looks as well.
+      if (!/^status/.test(error.message)) dispatchEvent(new Event("apiary:unreachable"));
+      if (!navigator.onLine) n = Math.min(n, TRIES - 2);
     }
   }
   return "lost";
 }
 
-/** Waits, but looks at once when the network comes back. */
+/** Waits, but looks at once when the page wakes up. */
 function pause(ms, signal) {
   return new Promise((resolve) => {
     const over = () => {
       clearTimeout(timer);
-      removeEventListener("online", over);
+      leave();
+      signal?.removeEventListener("abort", over);
       resolve();
     };
     const timer = setTimeout(over, ms);
-    addEventListener("online", over);
+    const leave = onWake(over);
     signal?.addEventListener("abort", over, { once: true });
   });
 }

@@ -161,15 +161,15 @@ class Apiary:
 
     def connection(self, owner: Owner, provider: str) -> Connection | None:
         """Who is connected, since when, in which state; None when there is no connection."""
-        vault = current().vault
+        vault, who = current().vault, _text(owner)
         with db.connected():
-            return vault.get(str(owner), provider)
+            return None if who is None else vault.get(who, provider)
 
     def connections(self, owner: Owner) -> list[Connection]:
         """The owner's connections, the newest first."""
-        vault = current().vault
+        vault, who = current().vault, _text(owner)
         with db.connected():
-            return vault.all(str(owner))
+            return [] if who is None else vault.all(who)
 
     def providers(self) -> list[Provider]:
         """The providers of this app, in the order of the settings page."""
@@ -248,9 +248,10 @@ class Apiary:
 
     def forget_owner(self, owner: Owner) -> None:
         """Delete every row of an owner whose account ends."""
-        vault = current().vault
-        with db.connected():
-            vault.forget_owner(str(owner))
+        vault, who = current().vault, _text(owner)
+        if who is not None:
+            with db.connected():
+                vault.forget_owner(who)
 
 
 def _key_ring(settings: Settings) -> KeyRing:
@@ -267,8 +268,18 @@ def _key_ring(settings: Settings) -> KeyRing:
 
 
 def _text(owner: Owner | None) -> str | None:
-    # An empty id would be shared by everybody who has none.
-    return None if owner is None or owner == "" else str(owner)
+    # An empty id would be shared by everybody who has none, and so would be the False of
+    # `current_user.is_authenticated and current_user.id`.
+    if owner is None or owner is False or owner == "":
+        return None
+    # A user instead of its id may read as its place in memory, where another's is later.
+    odd = not isinstance(owner, Owner) and owner.__class__.__str__ is object.__str__
+    if owner is True or odd:
+        raise TypeError(
+            f"An owner is the id of a user: text, a number or a UUID, not {owner.__class__!r}."
+            " Look at what Apiary(owner=...) returns, or at the owner that was passed."
+        )
+    return str(owner)
 
 
 def _owner_as_text(ask: Callable[[], Owner | None]) -> str | None:

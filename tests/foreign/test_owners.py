@@ -2,9 +2,11 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask import render_template_string
+from werkzeug.local import LocalProxy
 
 from apiary import Apiary, NotConnected
 from tests.foreign.hosts import CARD, QUESTION, MakeHost, put_key, with_login
@@ -34,7 +36,7 @@ def test_ids_of_any_kind(make_host: MakeHost, ids: Callable, one: str) -> None:
         assert apiary.connection(ids(one), "openrouter") is None
 
 
-@pytest.mark.parametrize("who", [None, ""])
+@pytest.mark.parametrize("who", [None, "", False])
 def test_nobody(make_host: MakeHost, who: str | None) -> None:
     app = make_host(WTF_CSRF_ENABLED=False)
     apiary = Apiary(app, owner=lambda: who)
@@ -44,8 +46,25 @@ def test_nobody(make_host: MakeHost, who: str | None) -> None:
         assert answer.status_code == 401
         assert "Sign in to see and change your connections." in answer.text
     assert client.get("/").text == "[]"
+    with app.app_context():
+        assert apiary.connection(who, "openrouter") is None and apiary.connections(who) == []  # type: ignore[arg-type]
+        apiary.forget_owner(who)  # type: ignore[arg-type]
     with app.app_context(), pytest.raises(NotConnected):
         apiary.complete(who, "openrouter", model="sandbox/echo", messages=QUESTION)
+
+
+class _User:
+    """As a model of a host's: what it reads as names its place in memory."""
+
+
+@pytest.mark.parametrize("who", [True, _User(), LocalProxy(_User)])
+def test_what_is_no_id(make_host: MakeHost, who: Any) -> None:
+    app = make_host()
+    apiary = Apiary(app, owner=lambda: who)
+    with pytest.raises(TypeError, match="An owner is the id of a user"):
+        app.test_client().get("/settings/")
+    with app.app_context(), pytest.raises(TypeError):
+        apiary.connections(who)
 
 
 def test_an_owner_that_is_no_text(make_host: MakeHost) -> None:

@@ -1,13 +1,8 @@
 """A question that comes again, from a page that did not hear that it had arrived."""
 
-from collections.abc import Iterator
-
 from apiary import database
 
-from . import branches, conversations, elsewhere, orders, turns
-from .orders import Wish
-from .readers import Seat
-from .state import here
+from . import branches, conversations
 from .tables import Conversation, Message, clean
 from .turns import Draft
 
@@ -31,15 +26,7 @@ def find(conversation: Conversation, draft: Draft) -> Message | None:
     return found
 
 
-def follow(
-    owner: str, conversation: Conversation, question: Message, wish: Wish, seat: Seat
-) -> Iterator[bytes]:
-    """The events of its answer, from the beginning; it is asked now if it was not yet."""
-    rows = conversations.all_messages(conversation)
-    written = branches.below(rows, question.id, "assistant")
-    if not written:
-        return turns.again(owner, conversation, wish, question.id).follow()
-    answer = here().answers.find(conversation.id)
-    if answer is not None and answer.message_id == written[-1].id:
-        return answer.follow()
-    return elsewhere.follow(orders.this_app(), written[-1].id, seat)
+def written(conversation: Conversation, question: Message) -> str | None:
+    """The id of its answer, running or whole, the newest of several; None while it has none."""
+    rows = branches.below(conversations.all_messages(conversation), question.id, "assistant")
+    return str(rows[-1].id) if rows else None

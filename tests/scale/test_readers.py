@@ -2,15 +2,18 @@
 
 import itertools
 import re
+import secrets
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
 import pytest
 
 from apiary.host.answers import MOST_READERS
+from tests.scale.running import app, wait_for
 
 
 def member(person, base, name):
@@ -86,6 +89,47 @@ def test_a_server_full_of_readers(site, sandbox, person):
                     break
             assert time.monotonic() < end
             time.sleep(0.2)
+
+
+def test_a_question_that_is_sent_again_holds_no_thread(tmp_path, sandbox, person):
+    """Its readers are as those who come by the address of the stream."""
+    sandbox.state.switches.pace = 2.0
+    with app(tmp_path, sandbox.url, threads=4) as (_, base), ExitStack() as stack:
+        ann, reading = person(base), []
+        for one in (ann, ann.another(base)):
+            body = {"text": "count", "model": "sandbox/slow", "id": secrets.token_urlsafe(16)}
+            for _ in range(MOST_READERS):
+                ask = one.http.stream(
+                    "POST", f"{base}{one.talk}/messages", json=body, headers=one.headers, timeout=8
+                )
+                response = stack.enter_context(ask)
+                assert response.status_code == 200
+                # Kept: an iterator that nobody holds closes its connection.
+                reading.append(response.iter_raw())
+                assert next(reading[-1])
+        assert httpx.get(f"{base}/sign-in", timeout=5).status_code == 200
+
+
+def test_pages_that_wait_for_an_answer_leave_threads_for_others(tmp_path, sandbox, person):
+    """Without scripts; who finds no thread to wait on sees what there is so far."""
+    sandbox.state.switches.pace = 2.0
+    with app(tmp_path, sandbox.url, threads=4) as (_, base), ThreadPoolExecutor(5) as pool:
+
+        def ask(one):
+            fields = {"text": "count", "model": "sandbox/slow"}
+            fields["csrf_token"] = one.headers["X-CSRFToken"]
+            return one.http.post(f"{base}{one.talk}/messages", data=fields).status_code
+
+        people = [person(base) for _ in range(5)]
+        asked = [pool.submit(ask, one) for one in people]
+        wait_for(lambda: sum(one.done() for one in asked) == 3)
+        began = time.monotonic()
+        assert httpx.get(f"{base}/sign-in", timeout=15).status_code == 200
+        assert time.monotonic() - began < 5
+        sandbox.state.switches.pace = 0.001
+        for one in people:
+            one.post(f"{base}{one.talk}/stop")
+        assert [one.result() for one in asked] == [303] * 5
 
 
 def old(base, path, cookies):

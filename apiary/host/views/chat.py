@@ -91,7 +91,14 @@ def ask(id: str) -> AnyResponse:
         return _answer(conversation, lambda: turns.ask(owner(), conversation, question, wanted))
     if _by_form():
         return redirect(url_for("chat.show", id=conversation.id), 303)
-    return _events(lambda seat: repeats.follow(owner(), conversation, known, wanted, seat))
+    written = repeats.written(conversation, known)
+    if written is None:
+        # It was kept, and not asked yet.
+        return _events(lambda _: _follow(turns.again(owner(), conversation, wanted, known.id)))
+    answer = here().answers.find(conversation.id)
+    if answer is not None and answer.message_id == written:
+        return _events(lambda _: _follow(answer))
+    return _events(lambda seat: elsewhere.follow(orders.this_app(), written, seat), written)
 
 
 @blueprint.post("/c/<id>/retry")
@@ -191,9 +198,27 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
         # The page shows what waits and offers the way on.
         flash(refusal.message, "error")
     else:
-        database.close()
-        answer.wait(_PATIENCE)
+        _wait(answer)
     return redirect(url_for("chat.show", id=conversation.id), 303)
+
+
+def _wait(answer: Answer) -> None:
+    """Wait for the whole answer as one who reads it on a thread; not where there is none left.
+
+    The page then shows what there is so far.
+    """
+    readers, found = here().readers, person()
+    if found is None:
+        abort(401)
+    try:
+        seat = readers.enter(orders.this_app(), found, thread=True)
+    except Full:
+        return
+    database.close()
+    try:
+        answer.wait(_PATIENCE)
+    finally:
+        readers.leave(seat)
 
 
 def _follow(answer: Answer, after: int = 0) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """One question and its answer, over the wire, against the sandbox."""
 
+import re
 import time
 
 import pytest
@@ -290,6 +291,10 @@ def test_without_scripts(browser, paste_key):
         assert "hello\nyou" in body
         assert "No brain connected yet" in body
     browser.connect(paste_key)
+    with browser.get(path) as page:
+        [waiting] = re.findall(rf'action="{path}/retry">.*?</form>', page.text, re.S)
+        # Who pays is the one that the page names, also when another is there by then.
+        assert 'name="provider" value="openrouter"' in waiting
     with browser.form(f"{path}/retry", model="sandbox/echo") as sent:
         assert (sent.status_code, sent.location) == (303, path)
     with browser.form(f"{path}/messages", text="more") as sent:

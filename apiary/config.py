@@ -58,6 +58,12 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable(
+        "APIARY_DATABASE_CONNECTIONS",
+        "20",
+        "How many connections to PostgreSQL each process may have. All processes of all machines"
+        " together must stay below its max_connections; doctor counts.",
+    ),
+    Variable(
         "APIARY_REDIS_URL",
         "",
         "redis://host:6379/0, for limits and running answers across processes and machines.",
@@ -107,6 +113,7 @@ class Settings:
     openrouter_url: str
     instance_path: Path
     database_url: str = field(repr=False)
+    database_connections: int
     redis_url: str | None = field(repr=False)
     encryption_keys: str | None = field(repr=False)
     endpoints: tuple[Endpoint, ...]
@@ -141,6 +148,7 @@ class Settings:
             openrouter_url=_origin("APIARY_OPENROUTER_URL", text["APIARY_OPENROUTER_URL"]),
             instance_path=folder,
             database_url=text["APIARY_DATABASE_URL"] or f"sqlite:///{folder / 'apiary.sqlite3'}",
+            database_connections=_connections(text["APIARY_DATABASE_CONNECTIONS"]),
             redis_url=text["APIARY_REDIS_URL"] or None,
             encryption_keys=text["APIARY_ENCRYPTION_KEYS"] or None,
             endpoints=endpoints,
@@ -179,6 +187,14 @@ def _text(value: object, variable: Variable) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise ConfigError(f"{variable.name} holds a control character. Write it on one line.")
     return text
+
+
+def _connections(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII):
+        raise ConfigError(
+            f"APIARY_DATABASE_CONNECTIONS is {text!r}. It must be a whole number from 1 to 9999."
+        )
+    return int(text)
 
 
 def _split(name: str, text: str) -> tuple[str, str, int | None, str]:

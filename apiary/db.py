@@ -64,9 +64,10 @@ def connected() -> Iterator[None]:
         yield
 
 
-def open_url(url: str) -> peewee.Database:
+def open_url(url: str, connections: int = 20) -> peewee.Database:
     """A database for ``sqlite:///path`` or ``postgresql://…``; nothing is dialled yet.
 
+    :param connections: to PostgreSQL, at most; who needs one more waits for :data:`PATIENCE`.
     :raises ConfigError: another kind of URL, or a missing driver. The URL is not repeated:
         it may hold a password.
     """
@@ -112,7 +113,7 @@ def open_url(url: str) -> peewee.Database:
         given = parse_url(url, unquote_password=True, unquote_user=True)
         ours = {
             "autoconnect": False,
-            "max_connections": 50,
+            "max_connections": connections,
             "stale_timeout": 300,
             "timeout": PATIENCE,
             "connect_timeout": 5,

@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import peewee
@@ -18,6 +19,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from . import db, rotation
 from .config import is_loopback
 from .findings import Check as Check
+from .pools import Postgres
 from .reach import providers
 from .state import State
 
@@ -267,6 +269,40 @@ def database(state: State) -> Iterator[Check]:
         )
     else:
         yield Check("database", "ok", "The database is up to date.")
+    if isinstance(state.database, Postgres):
+        yield _room(state)
+
+
+_ROOM = """
+SELECT current_setting('max_connections')::int
+     - current_setting('superuser_reserved_connections')::int
+     - coalesce(current_setting('reserved_connections', true), '0')::int
+"""
+
+
+def _room(state: State) -> Check:
+    """Whether PostgreSQL takes what the processes of this machine may ask for."""
+    with db.connected():
+        found: Any = state.database
+        [room] = found.execute_sql(_ROOM).fetchone()
+    each = state.settings.database_connections
+    told = os.environ.get("WEB_CONCURRENCY", "")
+    processes = int(told) if told.isascii() and told.isdigit() and int(told) else 1
+    if processes * each <= room:
+        return Check(
+            "database",
+            "ok",
+            f"PostgreSQL takes {room} connections, and each process up to {each}. Processes of"
+            f" all machines that fit: {room // each}.",
+        )
+    return Check(
+        "database",
+        "warn",
+        f"PostgreSQL takes {room} connections, and this machine may ask for {processes * each}."
+        " A request that is refused one is answered with 503.",
+        "Raise max_connections of PostgreSQL, or set APIARY_DATABASE_CONNECTIONS to"
+        f" {max(1, room // processes)} or less.",
+    )
 
 
 def vault(state: State) -> Iterator[Check]:

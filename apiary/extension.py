@@ -125,7 +125,7 @@ class Apiary:
         if unknown := servers.keys() - providers.keys():
             raise ConfigError(f"auth_servers names {min(unknown)!r}, which is no provider here.")
         database = (
-            db.open_url(settings.database_url)
+            db.open_url(settings.database_url, settings.database_connections)
             if self._database is None
             else mounting.handed_over(self._database)
         )

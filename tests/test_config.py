@@ -20,6 +20,7 @@ def test_the_defaults() -> None:
     assert settings.public_url is None
     assert settings.openrouter_url == "https://openrouter.ai"
     assert settings.database_url == "sqlite:////srv/instance/apiary.sqlite3"
+    assert settings.database_connections == 20
     assert settings.custom_endpoints == "operator"
     assert settings.endpoints == ()
     assert settings.site_name == "Apiary"
@@ -45,6 +46,13 @@ def test_a_flag_is_true_or_false_or_refused(value: str) -> None:
         assert not known
     else:
         assert known
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "10000", "٣"])
+def test_connections_are_a_whole_number(value: str) -> None:
+    assert read(APIARY_DATABASE_CONNECTIONS=" 8 ").database_connections == 8
+    with pytest.raises(ConfigError, match=r"APIARY_DATABASE_CONNECTIONS is .* from 1 to 9999"):
+        read(APIARY_DATABASE_CONNECTIONS=value)
 
 
 def test_maybe_is_refused_by_name_value_and_choice() -> None:

@@ -1,6 +1,7 @@
 """Opening databases, and what is refused."""
 
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,35 @@ def test_a_password_with_odd_characters_is_unquoted(postgres_server: str) -> Non
     database = db.open_url("postgresql://us%40er:p%40ss%2Fword@127.0.0.1:5432/test")
     assert database.connect_params["password"] == "p@ss/word"
     assert database.connect_params["user"] == "us@er"
+
+
+def test_who_needs_one_connection_more_waits_for_it(new_postgres) -> None:
+    few = db.open_url(new_postgres(), connections=2)
+    held, go, done = threading.Barrier(3), threading.Event(), []
+
+    def hold() -> None:
+        with few.connection_context():
+            held.wait(10)
+            go.wait(10)
+
+    threads = [threading.Thread(target=hold) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    held.wait(10)
+
+    def ask() -> None:
+        with few.connection_context():
+            done.append(few.execute_sql("SELECT 1").fetchone())
+
+    third = threading.Thread(target=ask)
+    third.start()
+    third.join(0.3)
+    assert third.is_alive() and not done
+    go.set()
+    for thread in (*threads, third):
+        thread.join(10)
+    assert done == [(1,)]
+    few.close_all()
 
 
 def test_migrations_run_once_and_leave_nothing_pending(database_url: str) -> None:

@@ -7,6 +7,7 @@ from collections import namedtuple
 from email.utils import formatdate
 from pathlib import Path
 
+import psycopg
 import pytest
 from flask import Flask, Response
 
@@ -20,6 +21,7 @@ from apiary.vault import Vault
 from tests.servers import serve
 
 K1, K2 = new_key("k1"), new_key("k2")
+_LIMITS = ("max_connections", "superuser_reserved_connections")
 
 
 def examine(app: Flask, offline: bool = True) -> dict[str, list[Check]]:
@@ -163,6 +165,25 @@ def test_pending_migrations(new_postgres, make_app, monkeypatch) -> None:
     app = make_app(APIARY_DATABASE_URL=new_postgres())
     check = worst(examine(app)["database"])
     assert check.level == "wrong" and check.remedy == "Run: flask apiary upgrade"
+
+
+def test_connections_for_all_processes(new_postgres, make_app, monkeypatch) -> None:
+    url = new_postgres()
+    with psycopg.connect(url) as server:
+        shown = [server.execute(f"SHOW {n}").fetchone() for n in _LIMITS]
+    room = int(shown[0][0]) - int(shown[1][0])
+    app = make_app(APIARY_DATABASE_URL=url, APIARY_DATABASE_CONNECTIONS=room // 2)
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    check = worst(examine(app)["database"])
+    assert check.level == "ok"
+    [told] = [c.message for c in examine(app)["database"] if "takes" in c.message]
+    assert f"{room} connections" in told and "fit: 2." in told
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    assert worst(examine(app)["database"]).level == "ok"
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    check = worst(examine(app)["database"])
+    assert check.level == "warn" and f"ask for {room // 2 * 3}" in check.message
+    assert f"APIARY_DATABASE_CONNECTIONS to {room // 3} or less" in check.remedy
 
 
 def test_a_database_that_is_gone(make_app) -> None:

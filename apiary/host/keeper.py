@@ -1,4 +1,10 @@
-"""One thread that looks after the running answers while there are any."""
+"""One thread that looks after the running answers while there are any.
+
+The broadcast and the readers have each a thread like it, and not one for all three: a round waits
+for seconds where Redis or the database is gone. Others are told of new text 25 times a second
+while the database stands still, answers are saved while Redis does, and who was signed out is
+sent away however long a save takes.
+"""
 
 import atexit
 import logging

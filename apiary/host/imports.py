@@ -24,6 +24,9 @@ LARGEST_FILE = 20 * 1024 * 1024
 MOST_CONVERSATIONS = 20_000
 #: Of brackets and braces: each becomes an object of a hundred bytes or more.
 _MOST_OBJECTS = 1_500_000
+#: Of commas, which stand between small values: millions of them take half a gigabyte, and all
+#: threads wait for seconds while they are read. Text has far fewer.
+_MOST_COMMAS = 1_000_000
 _MOST_FILES = 1000
 _BATCH = 200
 #: A large file takes much memory for some seconds; two at a time would take twice as much.
@@ -102,7 +105,8 @@ def _read(data: bytes) -> Any:
         raise Refused(
             gettext("This is a ZIP file. Unpack it and choose the file conversations.json in it.")
         )
-    if data.count(b"[") + data.count(b"{") > _MOST_OBJECTS:
+    objects = data.count(b"[") + data.count(b"{")
+    if objects > _MOST_OBJECTS or data.count(b",") > _MOST_COMMAS:
         raise Refused(gettext("The file has too many entries. Split it into smaller ones."))
     try:
         return json.loads(data.decode("utf-8-sig"))

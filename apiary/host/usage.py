@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,8 +210,13 @@ def as_csv(found: Iterable[Line]) -> str:
     return file.getvalue()
 
 
+#: Before what begins like a formula, at the start of a cell or of what may become one.
+_FORMULA = re.compile(r"\A(?=[=+\-@\t\r\n])|(?<=[;,\t])(?=[=+\-@])")
+
+
 def _inert(cell: object) -> object:
-    """Spreadsheets run what begins like a formula."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        return "'" + cell
-    return cell
+    """Spreadsheets run what begins like a formula.
+
+    Some take a semicolon or a tab for the end of a cell, whatever the file takes for it.
+    """
+    return _FORMULA.sub("'", cell) if isinstance(cell, str) else cell

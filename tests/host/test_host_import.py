@@ -138,6 +138,7 @@ def test_open_webui(browser):
         (b"[" * 200_000 + b"]" * 200_000, "nested too deeply"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
         (b"[" + b"{}," * 1_600_000 + b"{}]", "too many entries"),
+        (b"[" + b"1.5," * 1_100_000 + b"1]", "too many entries"),
         (b"1" * 5000, "no JSON"),
         (b"[]", "no conversations"),
         (b"{}", "no conversations"),
@@ -147,7 +148,7 @@ def test_open_webui(browser):
         (b'{"conversations": 7}', "no conversations"),
         (b" " * (imports.LARGEST_FILE + 1), "larger than 20 MB"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_what_is_none_is_refused(make_host, data, said):
     browser = Browser(make_host())

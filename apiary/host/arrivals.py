@@ -1,6 +1,8 @@
 """Requests read whole before a thread of the server sees them: a slow client costs none."""
 
+import logging
 import re
+import resource
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from .edge import LARGEST_BODY
 
+_log = logging.getLogger(__name__)
 #: Seconds for a head, and further ones for each so many bytes of a body, up to so many of them.
 _PATIENCE, _RATE, _LONGEST = 20.0, 32 * 1024, 32 * 1024 * 1024
 #: What is kept of one request, of its head alone, and of all together.
@@ -28,6 +31,9 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
 #: After our last word a connection stays open for so many seconds, and so many bytes that may
 #: still come: a client that is cut off while it sends may lose what it was told.
 _LINGER, _MOST_LINGERING = 2.0, 64 * 1024
+#: How long a request may be in coming where there is no room for others, and seconds between two
+#: complaints about that.
+_BRIEF, _TELL = 2.0, 60.0
 
 
 def patience(size: int) -> float:
@@ -40,7 +46,8 @@ class Arrival:
 
     def __init__(self, early: bytes = b"") -> None:
         self.early = bytearray(early)
-        self.until = time.monotonic() + patience(0)
+        self.began = time.monotonic()
+        self.until = self.began + patience(0)
         #: Bytes of the whole request, once its head is there.
         self.whole: int | None = None
         #: Whether a thread has to read its body, and may wait for it.
@@ -74,7 +81,12 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            # The others are for databases, providers and what is read from the disk.
+            self.worker_connections: int = min(self.cfg.worker_connections, files * 3 // 4)
         self._held = 0
+        self._told = -_TELL
         #: Connections that have heard our last word, and until when they are waited for.
         self._parting: dict[Any, float] = {}
         self._slow: dict[Any, float] = {}
@@ -169,6 +181,28 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             self._close(largest)
         return largest is conn
 
+    def _shed(self) -> None:
+        """There is room for no further connection: make some, for who has something to say.
+
+        A part of those that have waited longest for the rest of a request goes, and the one that
+        has lain idle longest.
+        """
+        now = time.monotonic()
+        waiting = [
+            conn
+            for conn in self.pending_conns
+            if hasattr(conn, "arrival") and conn.arrival.began < now - _BRIEF
+        ]
+        for conn in waiting[: len(waiting) // 8 + 1]:
+            self._leave(conn)
+            self._close(conn)
+        if self.keepalived_conns:
+            self.keepalived_conns[0].timeout = now
+            self.murder_keepalived()
+        if now > self._told + _TELL:
+            self._told = now
+            _log.warning("There is room for no further connection: silent ones are closed")
+
     def _close(self, conn: Any) -> None:
         self.nr_conns -= 1
         conn.close()
@@ -255,6 +289,8 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
         for conn in late:
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RD)
+        if self.nr_conns >= self.worker_connections:
+            self._shed()
         super().murder_pending()
 
     def _cap_keepalive(self, deadline: float) -> None:

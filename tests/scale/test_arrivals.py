@@ -1,6 +1,7 @@
 """Clients that say little and hold on: the site stays open for everybody else."""
 
 import re
+import resource
 import socket
 import time
 from contextlib import ExitStack
@@ -99,6 +100,26 @@ def test_who_says_little_is_heard_when_others_fill_the_room(tmp_path):
             time.sleep(0.5)
             wire.sendall(b"a")
             assert b" 400 " in heard(wire, 1)
+
+
+@pytest.mark.parametrize("scarce", ["connections", "files"])
+def test_more_silent_clients_than_there_is_room_for(tmp_path, scarce):
+    """Those that came first make room, long before their time is over."""
+    few = "--worker-connections=30" if scarce == "connections" else ""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        if scarce == "files":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+        server = app(tmp_path, "http://127.0.0.1:9", GUNICORN_CMD_ARGS=few)
+        _, url = stack.enter_context(server)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(110):
+            stack.enter_context(connect(url))
+        for _ in range(3):
+            assert httpx.get(f"{url}/sign-in", timeout=12).status_code == 200
+        port = httpx.URL(url).port
+        assert (tmp_path / f"log{port}").read_text().count("no further connection") == 1
 
 
 def test_byte_by_byte_is_a_request_too(base):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, session
+from jinja2 import StrictUndefined
 
 from apiary import Apiary, database
 from apiary.sandbox import PASTE_KEY, Sandbox
@@ -149,6 +150,8 @@ def make_app(tmp_path, sandbox: LiveSandbox, dropped: list[str]) -> Iterator[Mak
 
     def make(url_prefix: str = "/settings", providers=(), **config: object) -> Flask:
         app = Flask(__name__, instance_path=str(tmp_path / f"instance{len(apps)}"))
+        # Some hosts want every name in a template to be known: ours are read in that way here.
+        app.jinja_options = {"undefined": StrictUndefined}
         app.config.update(
             SECRET_KEY="test " * 5,
             TESTING=True,

@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import peewee
-from flask import Flask
+from flask import Flask, request
 from playhouse.pool import MaxConnectionsExceeded
 
 from . import db, rotation
 from .config import is_loopback
 from .findings import Check as Check
+from .places import callback_pattern
 from .pools import Postgres
 from .reach import providers
 from .state import State
@@ -122,13 +123,24 @@ def address(state: State, app: Flask) -> Iterator[Check]:
     else:
         yield Check("address", "ok", f"Browsers see this site at {public}.")
     if connects:
-        adapter = app.url_map.bind(
-            parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme
-        )
-        callback = adapter.build(
-            "apiary.callback", {"provider": "openrouter", "flow": "FLOW"}, force_external=True
-        )
-        yield Check("callback", "ok", f"OpenRouter leads users back to {callback}")
+        yield _callback(app, public)
+
+
+def _callback(app: Flask, public: str) -> Check:
+    """Whether the address given to OpenRouter leads to our page: hosts and routes may differ."""
+    path = callback_pattern(app, "openrouter")
+    with app.test_request_context(path, base_url=public):
+        found = request.endpoint
+    if found == "apiary.callback":
+        return Check("callback", "ok", f"OpenRouter leads users back to {public}{path}")
+    return Check(
+        "callback",
+        "wrong",
+        f"OpenRouter leads users back to {public}{path}, where this app has"
+        + (f" its page {found}." if found else " no page."),
+        "Let APIARY_PUBLIC_URL be at the host where Apiary's pages stand, or mount them there:"
+        " Apiary(host=...), subdomain or url_prefix.",
+    )
 
 
 def proxies(state: State, app: Flask) -> Iterator[Check]:

@@ -22,6 +22,7 @@ from .findings import Check
 from .http import Http
 from .oauth.connect import AuthServer, Connect
 from .oauth.openrouter import OpenRouter
+from .places import checked_prefix
 from .providers import load
 from .providers.base import Model, Provider, Stream
 from .secret import Secret
@@ -40,7 +41,10 @@ class Apiary:
     """Lets every user of a Flask app bring their own model.
 
     :param app: short for :meth:`init_app`.
-    :param url_prefix: where the settings pages are mounted.
+    :param url_prefix: where the settings pages are mounted. Variables in it, as in
+        ``/<team>/settings``, are kept in all links.
+    :param host: for ``Flask(host_matching=True)``: the host of the pages; left out, every one.
+    :param subdomain: for ``Flask(subdomain_matching=True)``: the subdomain of the pages.
     :param owner: returns the id of the current user, None when nobody is signed in.
         Left out, Flask-Login's ``current_user.get_id()`` is asked.
     :param database: a peewee ``Database`` of the host's; left out, one is opened from
@@ -61,6 +65,7 @@ class Apiary:
         languages, or other words than ours.
     :param variables: settings of the host's, which ``flask apiary flags`` shows too.
 
+    The functions may be async where Flask's own views may: with ``flask[async]``.
     One object may serve several apps; nothing of an app is kept on it.
     """
 
@@ -69,6 +74,8 @@ class Apiary:
         app: Flask | None = None,
         *,
         url_prefix: str = "/settings",
+        host: str | None = None,
+        subdomain: str | None = None,
         owner: Callable[[], Owner | None] | None = None,
         database: peewee.Database | peewee.DatabaseProxy | None = None,
         migrations: Mapping[str, Path] | None = None,
@@ -82,6 +89,8 @@ class Apiary:
         variables: Iterable[Variable] = (),
     ) -> None:
         self._url_prefix = url_prefix
+        self._host = host
+        self._subdomain = subdomain
         self._owner = owner
         self._database = database
         self._migrations = dict(migrations or {})
@@ -107,8 +116,7 @@ class Apiary:
         """
         if "apiary" in app.extensions:
             raise RuntimeError("Apiary is mounted in this app already. Call init_app once.")
-        if not self._url_prefix.startswith("/") or self._url_prefix.rstrip("/") == "":
-            raise ConfigError('url_prefix must be a path such as "/settings".')
+        prefix = checked_prefix(self._url_prefix)
         variables = (*VARIABLES, *self._variables)
         mounting.check_settings(app.config, (variable.name for variable in variables))
         settings = Settings.from_mapping(app.config, app.instance_path)
@@ -129,23 +137,24 @@ class Apiary:
             if self._database is None
             else mounting.handed_over(self._database)
         )
+        ready = app.ensure_sync
         state = State(
             settings=settings,
             database=database,
             migrations=self._migrations,
             vault=vault,
             providers=providers,
-            client=Client(vault, providers, self._before_send),
+            client=Client(vault, providers, self._before_send and ready(self._before_send)),
             connect=Connect(vault, servers, providers),
             http=http,
-            owner=partial(_owner_as_text, self._owner or _flask_login_owner),
+            owner=partial(_owner_as_text, ready(self._owner or _flask_login_owner)),
             asks_flask_login=self._owner is None,
             home=self._home,
-            may_add_endpoint=self._may_add_endpoint or (lambda owner: True),
-            languages=Languages(self._locale or babel_locale, self._translations),
+            may_add_endpoint=ready(self._may_add_endpoint or (lambda owner: True)),
+            languages=Languages(ready(self._locale or babel_locale), self._translations),
             variables=variables,
         )
-        pages = make_blueprint(servers, url_prefix=self._url_prefix.rstrip("/"))
+        pages = make_blueprint(servers, prefix, self._host, self._subdomain)
         mounting.register(app, pages)
         app.extensions["apiary"] = state
         app.cli.add_command(commands())
@@ -159,13 +168,13 @@ class Apiary:
 
     # What follows is for the host's own views, threads and commands; each needs an app context.
 
-    def connection(self, owner: Owner, provider: str) -> Connection | None:
+    def connection(self, owner: Owner | None, provider: str) -> Connection | None:
         """Who is connected, since when, in which state; None when there is no connection."""
         vault, who = current().vault, _text(owner)
         with db.connected():
             return None if who is None else vault.get(who, provider)
 
-    def connections(self, owner: Owner) -> list[Connection]:
+    def connections(self, owner: Owner | None) -> list[Connection]:
         """The owner's connections, the newest first."""
         vault, who = current().vault, _text(owner)
         with db.connected():
@@ -246,7 +255,7 @@ class Apiary:
         """What keeps this process from serving, in sentences for anybody; empty when nothing."""
         return readiness.reasons(current())
 
-    def forget_owner(self, owner: Owner) -> None:
+    def forget_owner(self, owner: Owner | None) -> None:
         """Delete every row of an owner whose account ends."""
         vault, who = current().vault, _text(owner)
         if who is not None:

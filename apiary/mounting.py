@@ -6,13 +6,16 @@ wrong with a database costs our own pages only.
 
 import difflib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import peewee
 from flask import Blueprint, Flask, request
+from jinja2 import Environment
 from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.routing import Rule
 
 from . import db, rotation
 from .errors import ConfigError
@@ -20,6 +23,7 @@ from .state import current
 from .translation import localized, say
 
 _log = logging.getLogger("apiary")
+_VARIABLE = re.compile(r"<([^<>]*:)?\w+>")
 
 
 def check_settings(given: Iterable[str], known: Iterable[str]) -> None:
@@ -65,25 +69,47 @@ def register(app: Flask, pages: Blueprint) -> None:
             f'This app has a blueprint named "{pages.name}" already, which is the name of ours.'
             " Give that one another name."
         )
-    taken = {
-        (rule.rule, way): rule.endpoint
-        for rule in app.url_map.iter_rules()
-        for way in _ways(rule.methods)
-    }
+    _check_templates(app.jinja_env)
     app.register_blueprint(pages)
-    for rule in app.url_map.iter_rules():
-        if not rule.endpoint.startswith(f"{pages.name}."):
-            continue
-        for way in _ways(rule.methods):
-            if endpoint := taken.get((rule.rule, way)):
+    _check_places(app)
+
+
+def _check_templates(env: Environment) -> None:
+    """Refuse an app in which our pages would show foreign text as HTML, or not be read at all."""
+    escaped = env.autoescape
+    if not (escaped("apiary/base.html") if callable(escaped) else escaped):
+        raise ConfigError(
+            "This app does not escape what its templates show, and Apiary's pages show what"
+            " strangers wrote. Leave Jinja's autoescape on for names that end in .html."
+        )
+    if (env.block_start_string, env.variable_start_string) != ("{%", "{{"):
+        raise ConfigError(
+            "This app gives Jinja other marks than {% and {{, which Apiary's templates are"
+            " written with. Change the marks of the library in the browser instead."
+        )
+
+
+def _check_places(app: Flask) -> None:
+    """Refuse a page of the host's where one of ours stands: one of them would never be seen."""
+    rules = list(app.url_map.iter_rules())
+    ours = {place: rule for rule in rules if _is_ours(rule) for place in _places(rule)}
+    for rule in filter(lambda rule: not _is_ours(rule), rules):
+        for mine in filter(None, map(ours.get, _places(rule))):
+            if mine.host == rule.host or (mine.host or "").startswith("<"):
                 raise ConfigError(
-                    f"The page {rule.rule} is {endpoint} already. Mount Apiary elsewhere:"
+                    f"The page {mine.rule} is {rule.endpoint} already. Mount Apiary elsewhere:"
                     ' Apiary(url_prefix="/models").'
                 )
 
 
-def _ways(methods: set[str] | None) -> set[str]:
-    return (methods or {"GET"}) - {"HEAD", "OPTIONS"}
+def _is_ours(rule: Rule) -> bool:
+    return str(rule.endpoint).startswith("apiary.")
+
+
+def _places(rule: Rule) -> Iterator[tuple[str | None, str, str]]:
+    """What leads to this page beside the host; what its variables are called is no matter."""
+    for way in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}:
+        yield rule.subdomain, _VARIABLE.sub(r"<\1>", rule.rule), way
 
 
 def upgrade(database: peewee.Database, migrations: Mapping[str, Path]) -> None:
@@ -107,16 +133,19 @@ def before_use(*, whole_app: bool, embedded: bool) -> Callable[[], None]:
         here too; else they stop ours only.
     :param embedded: the tables are up to date already.
     """
-    upgraded, looked, tried = embedded, False, False
+    upgraded, placed, looked, tried = embedded, False, False, False
 
     def check() -> None:
-        nonlocal upgraded, looked, tried
+        nonlocal upgraded, placed, looked, tried
         ours = request.blueprint == "apiary"
         if not upgraded and (ours or whole_app):
             _refuse_old_tables()
             upgraded = True
-        if ours and not looked:
+        if ours and not placed:
+            # Most hosts add their pages after their extensions.
             _check_home()
+            _check_places(db.sender())
+            placed = True
         # A database that is away must not keep the host's pages waiting more than once.
         if not looked and (ours or whole_app or not tried):
             looked, tried = _look_at_key_ring(), True

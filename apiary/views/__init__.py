@@ -16,6 +16,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from .. import db as db
 from .._assets import STATIC, TEMPLATES
 from ..oauth.connect import AuthServer
+from ..places import Pages
 from ..state import current
 from ..translation import language, localized, say
 from . import connect, guards, settings, ways
@@ -24,15 +25,22 @@ from .cards import card
 _log = logging.getLogger("apiary")
 
 
-def make_blueprint(servers: Mapping[str, AuthServer], url_prefix: str) -> Blueprint:
+def make_blueprint(
+    servers: Mapping[str, AuthServer],
+    url_prefix: str,
+    host: str | None = None,
+    subdomain: str | None = None,
+) -> Blueprint:
     """The pages for one app. What the flag does not allow has no route at all.
 
     :param servers: the OAuth servers that are switched on, by provider.
     """
-    pages = Blueprint(
+    pages = Pages(
         "apiary",
         "apiary",
         url_prefix=url_prefix,
+        host=host,
+        subdomain=subdomain,
         template_folder=str(TEMPLATES),
         static_folder=str(STATIC / "apiary"),
         static_url_path="/static",

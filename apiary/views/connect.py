@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from flask import (
     Response,
     abort,
-    current_app,
     jsonify,
     make_response,
     redirect,
@@ -17,6 +16,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from .. import places
 from ..config import is_loopback
 from ..oauth import flows, pkce
 from ..oauth.connect import Answer, other_account, read_limit
@@ -60,7 +60,7 @@ def start(provider: str) -> ResponseReturnValue:
             display=display,
             back=form.back.data or "settings",
             limit=limit,
-            callback=None if display == "code" else partial(_callback, site or "", provider),
+            callback=None if display == "code" else partial(places.callback, site or "", provider),
         )
     except flows.AttemptUsed:
         return pages.problem("used", 409)
@@ -242,15 +242,6 @@ def _site() -> str | None:
     shown = f"[{name}]" if name and ":" in name else name
     port = request.environ.get("SERVER_PORT", "80")
     return f"http://{shown}" + ("" if port == "80" else f":{port}") + request.script_root
-
-
-def _callback(site: str, provider: str, flow: str) -> str:
-    parts = urlsplit(site)
-    adapter = current_app.url_map.bind(
-        parts.netloc, script_name=parts.path or "/", url_scheme=parts.scheme
-    )
-    values = {"provider": provider, "flow": flow}
-    return adapter.build("apiary.callback", values, force_external=True)
 
 
 def _elsewhere(site: str) -> Response:

@@ -1,7 +1,8 @@
 """Bare apps for the tests of hosts that somebody else designed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,12 +13,16 @@ from tests.foreign.hosts import MakeHost
 
 @pytest.fixture
 def make_host(tmp_path: Path, sandbox: LiveSandbox) -> Iterator[MakeHost]:
-    """Makes bare apps, the sandbox in place of OpenRouter. The test itself mounts Apiary."""
+    """Makes bare apps, the sandbox in place of OpenRouter. The test itself mounts Apiary.
+
+    What stands in ``options`` is given to Flask itself.
+    """
     made: list[Flask] = []
 
-    def make(**config: object) -> Flask:
+    def make(options: Mapping[str, Any] | None = None, **config: object) -> Flask:
         folder = tmp_path / f"host{len(made)}"
-        app = Flask(__name__, instance_path=str(folder), root_path=str(folder))
+        folders = {"instance_path": str(folder), "root_path": str(folder)}
+        app = Flask(__name__, **folders, **(options or {}))
         app.config.update(
             SECRET_KEY="only for tests, only for tests",
             TESTING=True,

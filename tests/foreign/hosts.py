@@ -41,8 +41,9 @@ def with_login(app: Flask, ids: Callable[[str], object]) -> None:
         return "in"
 
 
-def token(client: FlaskClient, path: str = "/settings/") -> str:
-    found = re.search(r'name="csrf-token" content="([^"]+)"', client.get(path).text)
+def token(client: FlaskClient, path: str = "/settings/", base_url: str | None = None) -> str:
+    page = client.get(path, base_url=base_url)
+    found = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert found
     return found[1]
 
@@ -51,11 +52,12 @@ def mount(app: Flask) -> None:
     Apiary(app, owner=lambda: "ann")
 
 
-def press(client: FlaskClient, path: str = "/settings/") -> str:
+def press(client: FlaskClient, path: str = "/settings/", base_url: str | None = None) -> str:
     """Press Connect; returns the authorize URL."""
     answer = client.post(
         f"{path}openrouter/connect",
-        data={"display": "page", "csrf_token": token(client, path)},
+        data={"display": "page", "csrf_token": token(client, path, base_url)},
+        base_url=base_url,
         headers={"Referer": "https://bees.example/"},
     )
     found = re.search(r'content="0;url=([^"]+)"', answer.text)

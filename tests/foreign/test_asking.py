@@ -1,5 +1,6 @@
 """Questions from views, threads, commands and generators; before_send; signals."""
 
+import asyncio
 import threading
 
 import click
@@ -115,3 +116,60 @@ def test_signals(make_host: MakeHost) -> None:
     assert heard[0][2] == {"owner": "ann", "provider": "openrouter", "version": 1, "source": "key"}
     assert heard[1][2] == {"owner": "ann", "provider": "openrouter", "version": 2}
     assert PASTE_KEY not in str(heard)
+
+
+def test_an_async_view(make_host: MakeHost) -> None:
+    """A call that asks a model waits, so it belongs into a thread of its own."""
+    app = make_host()
+    apiary = Apiary(app, owner=lambda: "ann")
+    put_key(app, "ann")
+
+    @app.get("/ask")
+    async def ask() -> str:
+        assert apiary.connection("ann", "openrouter")
+        question = {"model": "sandbox/echo", "messages": QUESTION}
+        answer = await asyncio.to_thread(apiary.complete, "ann", "openrouter", **question)
+        return answer.text
+
+    assert app.test_client().get("/ask").text == "Do bees dance?"
+
+
+def test_async_functions_of_the_host_s(make_host: MakeHost) -> None:
+    """Not awaited, the first would be an id of its own and the second always true."""
+    app = make_host(APIARY_CUSTOM_ENDPOINTS="public", WTF_CSRF_ENABLED=False)
+
+    async def owner() -> str | None:
+        await asyncio.sleep(0)
+        return session.get("who")
+
+    async def may_add_endpoint(owner: str) -> bool:
+        return False
+
+    async def before_send(owner: str, provider: str, messages: list) -> list:
+        return [{"role": "user", "content": "Do wasps?"}]
+
+    async def locale() -> str:
+        return "de"
+
+    apiary = Apiary(
+        app,
+        owner=owner,
+        may_add_endpoint=may_add_endpoint,
+        before_send=before_send,
+        locale=locale,
+    )
+
+    @app.get("/ask")
+    async def ask() -> str:
+        question = {"model": "sandbox/echo", "messages": QUESTION}
+        return (await asyncio.to_thread(apiary.complete, "ann", "openrouter", **question)).text
+
+    client = app.test_client()
+    assert client.get("/settings/").status_code == 401
+    with client.session_transaction() as kept:
+        kept["who"] = "ann"
+    assert '<html lang="de">' in client.get("/settings/").text
+    refused = client.post("/settings/endpoint/key", data={"base_url": "https://llm.example/v1"})
+    assert refused.status_code == 403
+    put_key(app, "ann")
+    assert client.get("/ask").text == "Do wasps?"

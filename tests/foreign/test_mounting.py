@@ -28,6 +28,60 @@ def test_a_page_that_stands_where_ours_would(make_host: MakeHost) -> None:
         mount(app)
 
 
+def test_a_page_that_matches_what_ours_would(make_host: MakeHost) -> None:
+    app = make_host()
+    app.add_url_rule("/settings/<section>", "mine", lambda section: section)
+    with pytest.raises(ConfigError, match="/settings/<provider> is mine already"):
+        mount(app)
+
+
+def test_a_page_that_comes_later_and_would_never_be_seen(make_host: MakeHost) -> None:
+    """Most hosts add their blueprints after their extensions."""
+    app = make_host()
+    mount(app)
+    app.add_url_rule("/settings/", "mine", lambda: "the host's own settings")
+    app.add_url_rule("/", "home", lambda: "home")
+    client = app.test_client()
+    assert client.get("/").text == "home"
+    with pytest.raises(ConfigError, match="/settings/ is mine already"):
+        client.get("/settings/")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"autoescape": False}, "does not escape"),
+        ({"variable_start_string": "[[", "variable_end_string": "]]"}, "other marks"),
+    ],
+)
+def test_templates_that_cannot_be_ours(make_host: MakeHost, options: dict, told: str) -> None:
+    app = make_host()
+    app.jinja_options = options
+    with pytest.raises(ConfigError, match=told):
+        mount(app)
+
+
+def test_templates_in_another_style(make_host: MakeHost) -> None:
+    app = make_host()
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "line_statement_prefix": "#"}
+    mount(app)
+    page = app.test_client().get("/settings/").text
+    assert 'data-provider="openrouter"' in page and "{%" not in page and "{{" not in page
+
+
+@pytest.mark.parametrize("static", [{"static_url_path": ""}, {"static_folder": None}])
+def test_static_files_of_the_host_s_own(make_host: MakeHost, static: dict) -> None:
+    app = make_host(static)
+    mount(app)
+    with app.test_client().get("/settings/static/apiary.css") as sheet:
+        assert sheet.status_code == 200 and sheet.mimetype == "text/css"
+
+
+def test_static_files_in_the_place_of_ours(make_host: MakeHost) -> None:
+    with pytest.raises(ConfigError, match="is static already"):
+        mount(make_host({"static_url_path": "/settings/static"}))
+
+
 def test_beside_a_blueprint_named_settings(make_host: MakeHost) -> None:
     app = make_host()
     settings = Blueprint("settings", __name__, url_prefix="/settings")
@@ -95,8 +149,10 @@ def test_a_home_that_is_no_endpoint(make_host: MakeHost) -> None:
     app = make_host()
     Apiary(app, owner=lambda: "ann", home="profil")
     app.add_url_rule("/me", "profile", lambda: "me")
+    client = app.test_client()
+    assert client.get("/me").text == "me"
     with pytest.raises(ConfigError, match="'profil' is no endpoint"):
-        app.test_client().get("/settings/")
+        client.get("/settings/")
     later = make_host()
     Apiary(later, owner=lambda: "ann", home="profile")
     later.add_url_rule("/me", "profile", lambda: "me")

@@ -56,7 +56,7 @@ def test_behind_a_proxy_that_adds_a_prefix(make_host: MakeHost) -> None:
     assert callback.startswith("https://bees.example/team/settings/openrouter/callback/")
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "settings"])
+@pytest.mark.parametrize("prefix", ["", "/", "settings", "/a//b", "/a/../b", "/a?b", "/a b"])
 def test_a_prefix_that_is_none(make_host: MakeHost, prefix: str) -> None:
     with pytest.raises(ConfigError, match="url_prefix must be a path"):
         Apiary(make_host(), url_prefix=prefix)

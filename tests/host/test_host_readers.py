@@ -1,5 +1,7 @@
 """Seats of readers: taken, given back, refused, and those of sessions that are over."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from apiary import database
@@ -14,8 +16,12 @@ ANN, BOB = Person("ann"), Person("bob")
 
 
 @pytest.fixture
-def readers(host) -> Readers:
-    return Readers(Answers())
+def readers(host) -> Iterator[Readers]:
+    found = Readers(Answers())
+    yield found
+    # Else the thread that looks after them goes on while other tests run, and logs into theirs.
+    for seat in list(found._seats):
+        found.leave(seat)
 
 
 def test_of_one_answer_the_last_stay(host, readers):

@@ -76,7 +76,9 @@ class OpenRouter:
         except ApiaryError as error:
             raise ExchangeRefused(error.message) from error
         if reply.status in {400, 401, 403, 404, 405, 409, 410, 422}:
-            raise ExchangeRefused(say("OpenRouter did not accept the sign-in. Please try again."))
+            raise ExchangeRefused(
+                say("OpenRouter did not accept the approval. Nothing was saved; please try again.")
+            )
         if reply.status == 429:
             raise ExchangeRefused(say("OpenRouter is busy right now. Wait a minute and try again."))
         if reply.status != 200:

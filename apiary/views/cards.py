@@ -97,7 +97,7 @@ class Card:
     def how(self) -> str:
         if self.source == "key" and self.connection and not self.connection.key_sha256:
             return say("without a key")
-        return {"oauth": say("Connect"), "key": say("pasted key")}.get(self.source, "")
+        return {"oauth": say("by Connect"), "key": say("pasted key")}.get(self.source, "")
 
     @property
     def label(self) -> str:

@@ -116,8 +116,16 @@ def check(provider: str) -> ResponseReturnValue:
 
 
 def disconnect(provider: str) -> ResponseReturnValue:
-    """Delete our copy of the key. Conversations are not touched."""
+    """Delete our copy of the key. Conversations are not touched.
+
+    With ``ask``, which a card's form sends, a page asks first: a browser without scripts has no
+    dialog that did.
+    """
     me, found = owner(), _known(provider)
+    if request.form.get("ask") and not wants_json():
+        shown = card(me, found)
+        if shown.state != "none":
+            return _ask(shown)
     left = current().vault.forget(me, found.name)
     current().client.drop_list(me, found.name)
     sentence = say("Disconnected. The key stored here was deleted.")
@@ -128,6 +136,16 @@ def disconnect(provider: str) -> ResponseReturnValue:
             label=found.label,
         )
     return _done(me, found, sentence)
+
+
+def _ask(shown: Card) -> str:
+    return render_template(
+        "apiary/settings/disconnect.html",
+        card=shown,
+        label=localized(shown.provider.label),
+        back=request.form.get("back", ""),
+        stay=_way_back(shown.name),
+    )
 
 
 def _known(name: str) -> Provider:
@@ -190,8 +208,11 @@ def _done(
 ) -> ResponseReturnValue:
     if wants_json():
         return _answer(card(me, provider, notice=notice, failed=failed))
-    back = request.form.get("back")
+    return redirect(_way_back(provider.name), 303)
+
+
+def _way_back(name: str) -> str:
     home = current().home
-    if back == "home" and home:
-        return redirect(url_for(home), 303)
-    return redirect(url_for("apiary.index", _anchor=provider.name), 303)
+    if request.form.get("back") == "home" and home:
+        return url_for(home)
+    return url_for("apiary.index", _anchor=name)

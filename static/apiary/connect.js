@@ -37,14 +37,16 @@ class Connect {
     this.phase = "idle";
     this.popup = null;
     form.addEventListener("submit", (event) => this.submit(event));
+    this.reopen = this.dialog.querySelector("[data-action=again]");
+    this.stop = this.dialog.querySelector("[data-action=cancel]");
     this.show.addEventListener("click", () => this.popup?.focus());
-    this.dialog.querySelector("[data-action=cancel]").addEventListener("click", () => this.cancel());
+    this.stop.addEventListener("click", () => this.cancel());
     // Esc is Cancel. A second Esc closes a dialog whatever is prevented, hence the second listener.
     this.dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       this.cancel();
     });
-    this.dialog.addEventListener("close", () => this.phase === "waiting" && this.cancel());
+    this.dialog.addEventListener("close", () => this.busy && this.cancel());
     this.answerQuestion();
     channel.addEventListener("message", (event) => {
       if (event.data?.type !== "done") return;
@@ -123,6 +125,8 @@ class Connect {
     );
     this.hint.hidden = true;
     this.show.hidden = !this.popup;
+    this.reopen.hidden = false;
+    this.stop.textContent = phrase("Cancel");
     this.card.say("");
     if (!this.dialog.open) this.dialog.showModal();
     this.again(first);
@@ -158,7 +162,11 @@ class Connect {
       this.phase = "exchanging";
       this.hint.hidden = true;
       this.title.textContent = phrase("Fetching your key…");
-      this.tell(phrase("Approved. Fetching your key…"));
+      this.tell(phrase("Approved. This takes a moment."));
+      // Nothing can be opened again or cancelled now, but nobody has to look on.
+      if ([this.show, this.reopen].includes(document.activeElement)) this.title.focus();
+      this.show.hidden = this.reopen.hidden = true;
+      this.stop.textContent = phrase("Close");
     } else {
       this.watchWindow(unseen);
     }
@@ -176,6 +184,10 @@ class Connect {
   }
 
   async cancel() {
+    if (this.phase === "exchanging") {
+      this.popup = null; // it goes on by itself, and its end is told to the card
+      return this.settle("");
+    }
     if (this.phase !== "waiting") return;
     this.phase = "cancelling";
     const { ok, data, message } = await post(this.url("/cancel"), new FormData());

@@ -168,7 +168,7 @@ def test_two_tabs(context: BrowserContext, site: Site) -> None:
 @pytest.mark.parametrize(
     ("exchange", "words"),
     [
-        ("403", "did not accept the sign-in"),
+        ("403", "did not accept the approval. Nothing was saved"),
         ("reset-late", "A key may exist"),
         ("html", "A key may exist"),
     ],
@@ -193,6 +193,22 @@ def test_a_slow_exchange_says_so(page: Page, site: Site) -> None:
     answer(window)
     expect(page.locator(f"{WAITING} h2")).to_have_text("Fetching your key…")
     page.keyboard.press("Escape")
+    gone(window)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+
+
+def test_nobody_has_to_look_on_while_a_key_is_fetched(page: Page, site: Site) -> None:
+    """Where the server died in the middle, the outcome is not known for a minute."""
+    site.sandbox.state.switches.exchange_delay = 4
+    page.goto(site / "settings/")
+    window = press(page)
+    answer(window)
+    expect(page.locator(f"{WAITING} h2")).to_have_text("Fetching your key…")
+    shown = page.locator(f"{WAITING} button:visible")
+    expect(shown).to_have_text(["Close"])
+    shown.click()
+    expect(page.locator(WAITING)).to_be_hidden()
+    assert not window.is_closed()
     gone(window)
     expect(page.locator(STATUS)).to_contain_text("Connected as")
 

@@ -151,6 +151,23 @@ def test_disconnect(off: Flask, paste_key: str) -> None:
     assert rows(off) == 0
 
 
+def test_without_scripts_a_page_asks_first(off: Flask, paste_key: str) -> None:
+    client = sign_in(off)
+    client.post(KEY_PATH, data={"api_key": paste_key})
+    form = {"ask": "1"}
+    page = client.post("/settings/openrouter/disconnect", data=form)
+    assert page.status_code == 200 and rows(off) == 1
+    assert "Disconnect OpenRouter?" in page.text and "Your conversations stay" in page.text
+    assert 'name="ask"' not in page.text, "the second time is meant"
+    assert client.post("/settings/openrouter/disconnect").status_code == 303
+    assert rows(off) == 0
+    # Nothing to ask about any more; and a script has asked already.
+    assert client.post("/settings/openrouter/disconnect", data=form).status_code == 303
+    client.post(KEY_PATH, data={"api_key": paste_key})
+    gone = client.post("/settings/openrouter/disconnect", data=form, headers=JSON)
+    assert gone.get_json()["state"] == "none"
+
+
 def test_one_owner_does_not_see_the_other(off: Flask, paste_key: str) -> None:
     ann, bob = sign_in(off, "ann"), sign_in(off, "bob")
     ann.post(KEY_PATH, data={"api_key": paste_key})

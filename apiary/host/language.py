@@ -49,7 +49,7 @@ class Tongue:
         #: What scripts say, as a JSON object from English to this language; "" for English.
         self.words = Markup(words)
         self._texts: dict[str, Markup] = {}
-        self._tokens: str = catalogue.gettext("%(read)s in, %(written)s out")
+        self._tokens: str = catalogue.gettext("%(read)s tokens in, %(written)s out")
         self.names = {
             "tongue": self,
             "_": self.say,

@@ -97,8 +97,8 @@ export class Answer {
       this.#finish,
       "continued" in this.el.dataset && phrase("Continued"),
       this.choice.model,
-      asked != null && said != null && phrase("{read} in, {written} out", { read: number(asked), written: number(said) }),
-      cost != null && paid(Number(cost)),
+      asked != null && said != null && phrase("{read} tokens in, {written} out", { read: number(asked), written: number(said) }),
+      cost != null && (this.choice.provider === "built-in" ? phrase("paid by this site") : paid(Number(cost))),
     ];
     this.el.querySelector(".stats").textContent = parts.filter(Boolean).join(" · ");
   }

@@ -9,5 +9,7 @@ export function land(el) {
   el.focus({ preventScroll: true });
 }
 
+const used = () => navigator.userActivation?.hasBeenActive ?? true;
+
 /** Whether the focus is in there, or has fallen to the page with something that went away. */
-export const isIn = (el) => el.contains(document.activeElement) || document.activeElement === document.body;
+export const isIn = (el) => el.contains(document.activeElement) || (document.activeElement === document.body && used());

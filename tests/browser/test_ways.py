@@ -68,6 +68,8 @@ def test_without_scripts(browser, site: Site) -> None:
     page.wait_for_url("**/settings/#openrouter")
     expect(page.locator(STATUS)).to_contain_text("Connected as")
     page.click(f'{CARD} [data-action="disconnect"]')
+    expect(page.locator("h1")).to_have_text("Disconnect OpenRouter?")
+    page.click('[data-action="disconnect"]')
     expect(page.locator(STATUS)).to_have_text("Not connected.")
     page.click(CONNECT)
     page.wait_for_selector('[data-action="deny"]')

@@ -178,6 +178,19 @@ def test_nothing_connected_then_connected(browser, paste_key):
         assert page.status_code == 200
 
 
+def test_what_hindered_is_not_told_once_it_is_mended(host, paste_key):
+    """Without scripts: the panel says it in place of the line, which then must not come later."""
+    browser = Browser(host)
+    with browser.form("/ask", text="hello") as sent:
+        path = sent.location
+    with browser.get(path, headers={"Accept": "text/html"}) as page:
+        assert page.get_data(as_text=True).count("No brain connected yet") == 2, "panel and payer"
+    browser.connect(paste_key)
+    with browser.get(path, headers={"Accept": "text/html"}) as page:
+        said = page.get_data(as_text=True)
+    assert "Send the waiting message" in said and "No brain connected yet" not in said
+
+
 def test_a_provider_that_is_not_connected_is_not_replaced(chatter):
     conversation = chatter.conversation()
     body = {"text": "hello", "provider": "anthropic", "model": "x"}

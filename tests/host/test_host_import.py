@@ -25,7 +25,7 @@ def bring(browser: Browser, data: bytes | str, name: str = "a.json") -> str:
     """Import a file as the page does; what the page says then."""
     data = data.encode() if isinstance(data, str) else data
     with upload(browser, f'name="file"; filename="{name}"', data) as done:
-        assert (done.status_code, done.location) == (303, "/account#import")
+        assert (done.status_code, done.location) == (303, "/account")
     with browser.get("/account", headers={"Accept": "text/html"}) as page:
         said = re.search(r'role="status">([^<]*)<', page.get_data(as_text=True))
     assert said

@@ -216,7 +216,7 @@ def test_refusals_are_said_in_the_language(browser: Browser) -> None:
     ("model", "said"),
     [
         ("sandbox/error-401", "OpenRouter nimmt diesen Schlüssel nicht mehr an."),
-        ("sandbox/error-402", "OpenRouter will zuerst bezahlt werden"),
+        ("sandbox/error-402", "Das Guthaben bei OpenRouter reicht nicht"),
         ("sandbox/error-429", "OpenRouter bittet dich, "),
         ("sandbox/error-500", "OpenRouter hat selbst gerade ein Problem (500)."),
         ("sandbox/cut", "Die Antwort brach ab. Was angekommen ist, bleibt erhalten."),

@@ -123,7 +123,7 @@ def test_the_site_pays_for_its_own_model(mine):
     browser, owner = mine
     answered(browser, owner, {"payer": "builtin", "provider": "built-in", "cost": Decimal(7)})
     said = shown(browser)
-    assert "Spent paid by this site" in said and "$7" not in said
+    assert "Spent $0 " in said and "paid by this site" in said and "$7" not in said
     assert "1 answer of the built-in model cost you nothing" in said
 
 

@@ -48,4 +48,4 @@ def too_large(_: object = None) -> AnyResponse:
 
 def _back(message: str, category: str) -> AnyResponse:
     flash(message, category)
-    return redirect(url_for("accounts.account", _anchor="import"), 303)
+    return redirect(url_for("accounts.account"), 303)  # what is told stands at the top

@@ -1,0 +1,96 @@
+"""What is told is in sight, and what is pressed stays where it was."""
+
+import json
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Site
+from tests.browser.test_answers import paste, quiet
+
+
+def test_what_became_of_an_import(page: Page, site: Site) -> None:
+    page.goto(site / "account")
+    for data, words in [(b"{", "holds no JSON"), (json.dumps([]).encode(), "no conversations")]:
+        file = {"name": "a.json", "mimeType": "application/json", "buffer": data}
+        page.set_input_files('input[type="file"]', file)
+        page.get_by_role("button", name="Import", exact=True).click()
+        told = page.locator(".error")
+        expect(told).to_contain_text(words)
+        expect(told).to_be_in_viewport()
+
+
+def test_send_stays_at_its_side(page: Page, site: Site, paste_key: str) -> None:
+    """Also beside a long sentence about who pays."""
+    page.goto(site / "settings/")
+    paste(page, paste_key)
+    page.goto(site.url)
+
+    def from_the_right() -> float:
+        gap: float = page.evaluate(
+            "document.querySelector('.composer-box').getBoundingClientRect().right"
+            " - document.querySelector('#send').getBoundingClientRect().right"
+        )
+        return gap
+
+    before = from_the_right()
+    page.fill("#text", "hello")
+    page.eval_on_selector("[name=model]", "(field) => field.value = 'sandbox/error-401'")
+    page.click("#send")
+    expect(page.locator("#payer")).to_contain_text("no longer accepts your key")
+    assert from_the_right() == before
+
+
+def test_an_answer_that_came_by_itself_takes_no_focus(
+    page: Page, site: Site, paste_key: str
+) -> None:
+    page.goto(site.url)
+    page.fill("#text", "hello")
+    page.keyboard.press("Enter")
+    expect(page.locator("#kept-hint")).to_be_visible()
+    page.goto(site / "settings/")
+    paste(page, paste_key)
+    page.goto(site.url)
+    expect(page.locator(".answer .prose")).to_contain_text("hello")
+    quiet(page)
+    assert page.evaluate("document.activeElement === document.body")
+
+
+def test_the_way_back_is_one_line_on_a_phone(browser: Browser, site: Site, paste_key: str) -> None:
+    context = browser.new_context(
+        locale="de-DE", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "settings/")
+    paste(page, paste_key)
+    page.goto(site.url)
+    page.fill("#text", "hello")
+    page.tap("#send")
+    quiet(page)
+    page.tap("header .narrow")
+    page.tap("#conversations .row-more")
+    page.tap('#row-menu [data-action="delete"]')
+    toast = page.locator("#toast")
+    expect(toast).to_be_visible()
+    box, button = toast.bounding_box(), toast.locator("button").bounding_box()
+    assert box and button and box["height"] < button["height"] * 1.6
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    context.close()
+
+
+def test_without_scripts_disconnecting_asks(browser: Browser, site: Site, paste_key: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "settings/openrouter/ways")
+    page.fill('[name="api_key"]', paste_key)
+    page.click('[data-action="paste-key"]')
+    card = page.locator("#openrouter")
+    for answer, state in [("Keep connected", "connected"), ("Disconnect", "none")]:
+        expect(card).to_have_attribute("data-state", "connected")
+        card.locator('[data-action="disconnect"]').click()
+        expect(page.locator("h1")).to_have_text("Disconnect OpenRouter?")
+        page.get_by_text(answer, exact=True).click()
+        expect(card).to_have_attribute("data-state", state)
+    expect(card).to_contain_text("Our copy is deleted")
+    context.close()

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def wait() -> None:
-    for _ in range(100):
+    for _ in range(300):
         try:
             urllib.request.urlopen(f"{SITE}/healthz", timeout=1).close()
             return

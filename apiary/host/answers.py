@@ -153,6 +153,11 @@ class Answer:
         if late:
             upstream.close()
 
+    def detach(self) -> None:
+        """Let go of the provider's answer, which has ended; this one stays for a while."""
+        with self._changed:
+            self._upstream = None
+
     def cut(self) -> None:
         """Close the connection to the provider."""
         with self._changed:

@@ -20,6 +20,8 @@ from .arrivals import Arrivals, patience
 from .relay import HANDS_OVER, HandedOver
 
 _log = logging.getLogger(__name__)
+#: What a request gives whose response the relay goes on writing.
+_LENT = object()
 #: Seconds before gunicorn's graceful time-out at which what still runs is broken off.
 _MARGIN = 3.0
 
@@ -59,33 +61,43 @@ class Worker(Arrivals):
         try:
             return super().handle_request(req, conn)
         except _Lent as lent:
-            return self._lend(conn, lent, not req.should_close())
+            begin, body = lent.begin, lent.body
+            # It would keep all frames of the request for as long as the answer runs.
+            lent.forget()
         except TimeoutError:
             raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
+        return self._lend(conn, begin, body, not req.should_close())
 
-    def _lend(self, conn: Any, lent: "_Lent", keepalive: bool) -> "_Lent":
+    def _lend(
+        self,
+        conn: Any,
+        begin: Callable[[Callable[[bool], None]], None],
+        body: "_Body",
+        keepalive: bool,
+    ) -> object:
         try:
             # What is left of the request is read first: the next one follows on this socket.
             keeps = super()._keepalive_after(conn, keepalive)
         except Exception:
-            lent.body.finish()
+            body.finish()
             raise
+        conn.parser.mesg = None
         # With a time limit Python would wait before it sends, also where it is told not to.
         conn.sock.settimeout(None)
 
         def done(whole: bool) -> None:
-            self.method_queue.defer(self._take_back, conn, lent.body, whole and keeps)
+            self.method_queue.defer(self._take_back, conn, body, whole and keeps)
 
-        lent.begin(done)
-        return lent
+        begin(done)
+        return _LENT
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
-        if isinstance(keepalive, _Lent):
+        if keepalive is _LENT:
             return keepalive
         return super()._keepalive_after(conn, keepalive)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
-        if not fs.cancelled() and not fs.exception() and isinstance(fs.result(), _Lent):
+        if not fs.cancelled() and not fs.exception() and fs.result() is _LENT:
             return
         super().finish_request(conn, fs)
 
@@ -136,6 +148,12 @@ class _Lent(OSError):
         super().__init__("lent to the relay")
         self.begin = begin
         self.body = body
+
+    def forget(self) -> None:
+        """Let go of the frames that it was raised through."""
+        for error in (self, self.__context__):
+            if error is not None:
+                error.__traceback__ = error.__context__ = None
 
 
 class _Body:

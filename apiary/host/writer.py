@@ -228,6 +228,7 @@ class Passing:
                 self.step()
         finally:
             self._stream.close()
+            self.answer.detach()
         if self._stopped:
             return
         answer = self.answer

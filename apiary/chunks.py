@@ -57,6 +57,11 @@ class Chunks:
                 break
             self._line(data[at:end])
             at = end + 2
+            # Nearly always the whole of a chunk lies there.
+            end = at + self._left
+            if self._left > 0 and data.startswith(b"\r\n", end):
+                found.append(data[at:end])
+                at, self._left = end + 2, -1
         if self.over:
             self.extra = at < size
         else:

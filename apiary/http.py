@@ -205,6 +205,8 @@ class Http:
 class _Source:
     """The bytes of a response, with its deadline, and the socket under it."""
 
+    dry = False
+
     def __init__(self, response: httpx.Response, end: float) -> None:
         self._response = response
         # Not iter_raw(), which gives the connection back to the pool by itself.
@@ -265,19 +267,13 @@ class _Direct(_Source):
         self._first = stream.take()
         self._heard = time.monotonic()
         self._waits = True
-        self._had = False
 
     def read(self) -> bytes | None:
         content = b""
-        if not self._waits and self._had and not (self._tls and self._tls.pending()):
-            # One turn is one read: what is left makes the socket ready again.
-            self._had = False
-            return b""
         while not content and not self._body.over:
             data, self._first = self._first or self._receive(), b""
             if data is None:
                 return b""
-            self._had = True
             if not data:
                 raise Unusable("broken")
             try:
@@ -286,6 +282,8 @@ class _Direct(_Source):
                 data = b""
             if not data:
                 raise Unusable("broken")
+        # What is left makes the socket ready again, but for what TLS has read already.
+        self.dry = not (self._waits or self._body.over or (self._tls and self._tls.pending()))
         return content or None
 
     def _receive(self) -> bytes | None:

@@ -53,6 +53,9 @@ class Reply:
 class Source(Protocol):
     """Where the bytes of an answer come from."""
 
+    #: While pausing: nothing is left to be read before the socket has more.
+    dry: bool
+
     def read(self) -> bytes | None:
         """The next bytes, None at the end.
 
@@ -109,7 +112,8 @@ class Events:
         self._closed = source is None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        while (chunk := self._next()) is not None:
+        source = self._source
+        while source is not None and (chunk := self._next(source)) is not None:
             if not chunk:
                 if self._pausing:
                     yield PAUSE
@@ -123,6 +127,8 @@ class Events:
                 self.close()
                 raise Unusable("answer")
             yield from events
+            if self._pausing and source.dry:
+                yield PAUSE
 
     def pausing(self, on: bool) -> socket.socket | None:
         """Give :data:`PAUSE` where there is nothing to give yet, instead of waiting.
@@ -168,16 +174,15 @@ class Events:
             self._source.hurry(0.25)
         try:
             for _ in range(8):
-                if self._next() is None:
+                if self._source is None or self._next(self._source) is None:
                     return
         except Unusable:
             return
         self.close()
 
-    def _next(self) -> bytes | None:
-        source = self._source
+    def _next(self, source: Source) -> bytes | None:
         with self._lock:
-            if self._closed or source is None:
+            if self._closed:
                 return None
             self._busy = True
         chunk: bytes | None = None

@@ -78,7 +78,10 @@ class Answer:
         #: Told of every new event, beside the readers that wait here.
         self.wake: Callable[[Answer], None] | None = None
         self._events = Events(self.name)
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        #: Threads that wait for the next event: of a relayed answer none.
+        self._waiting = 0
         self._upstream: Closable | None = None
 
     @property
@@ -88,17 +91,17 @@ class Answer:
 
     @property
     def text(self) -> str:
-        with self._changed:
+        with self._lock:
             return self._texts["delta"].whole()
 
     @property
     def reasoning(self) -> str:
-        with self._changed:
+        with self._lock:
             return self._texts["reasoning"].whole()
 
     def send(self, kind: str, data: dict[str, Any]) -> bool:
         """Append an event. False once somebody has claimed the end: then nothing happens."""
-        with self._changed:
+        with self._lock:
             if self._claimed:
                 return False
             if kind in self._texts:
@@ -109,7 +112,7 @@ class Answer:
 
     def go_on(self, generation: int, **texts: str) -> None:
         """Begin with what is there already; readers get it as their first events."""
-        with self._changed:
+        with self._lock:
             self.generation = generation
             if not self._claimed:
                 self._events = Events(self.name)
@@ -120,19 +123,19 @@ class Answer:
 
     def claim(self) -> bool:
         """Claim the right to end the answer. True for the first who asks; text stands still."""
-        with self._changed:
+        with self._lock:
             first, self._claimed = not self._claimed, True
             return first
 
     @property
     def claimed(self) -> bool:
         """Whether somebody ends it, or has."""
-        with self._changed:
+        with self._lock:
             return self._claimed
 
     def end(self, kind: str, data: dict[str, Any]) -> None:
         """Append the last event; only for who has claimed the end, and saved the answer."""
-        with self._changed:
+        with self._lock:
             self.ended = time.monotonic()
             self._append(kind, data)
 
@@ -141,13 +144,14 @@ class Answer:
         self._tell()
 
     def _tell(self) -> None:
-        self._changed.notify_all()
+        if self._waiting:
+            self._changed.notify_all()
         if self.wake is not None:
             self.wake(self)
 
     def attach(self, upstream: Closable) -> None:
         """Hand over what :meth:`cut` closes."""
-        with self._changed:
+        with self._lock:
             self._upstream = upstream
             late = self._claimed
         if late:
@@ -155,12 +159,12 @@ class Answer:
 
     def detach(self) -> None:
         """Let go of the provider's answer, which has ended; this one stays for a while."""
-        with self._changed:
+        with self._lock:
             self._upstream = None
 
     def cut(self) -> None:
         """Close the connection to the provider."""
-        with self._changed:
+        with self._lock:
             upstream = self._upstream
         if upstream is not None:
             upstream.close()
@@ -175,9 +179,15 @@ class Answer:
         yield b": open\n\n"
         at = after
         while True:
-            with self._changed:
-                if self._events.last <= at and self.ended is None and me in self._readers:
-                    self._changed.wait(HEARTBEAT)
+            with self._lock:
+                self._wait_for(
+                    lambda: (
+                        self._events.last > at
+                        or self.ended is not None
+                        or me not in self._readers
+                    ),
+                    HEARTBEAT,
+                )
                 if me not in self._readers:
                     return
                 batch, at = self._events.behind(at), max(at, self._events.last)
@@ -189,7 +199,7 @@ class Answer:
     def enter(self) -> object:
         """Become a reader; of more than a few the one that came first is sent away."""
         me = object()
-        with self._changed:
+        with self._lock:
             self._readers = [*self._readers[1 - MOST_READERS :], me]
             self._tell()
         return me
@@ -197,34 +207,33 @@ class Answer:
     def news(self, me: object, after: int) -> tuple[bytes, int, bool] | None:
         """For a reader: the events behind number ``after``, the last one's number, and whether
         it is the end. None for who was sent away."""
-        with self._changed:
+        with self._lock:
             if me not in self._readers:
                 return None
             return self._events.behind(after), max(after, self._events.last), self._over
 
     def since(self, after: int) -> tuple[bytes, int, bool]:
         """As :meth:`news`, for who is no reader."""
-        with self._changed:
+        with self._lock:
             return self._events.behind(after), max(after, self._events.last), self._over
 
     def has_more(self, seen: int) -> bool:
         """Whether there is, or may be, more for who saw that event last; 0 for none."""
-        with self._changed:
+        with self._lock:
             if not seen:
                 return not self._over
             return self._events.has(seen) and not (self._over and seen == self._events.last)
 
     def send_away(self) -> None:
         """End all readers; the answer goes on. Who may still read will come back."""
-        with self._changed:
+        with self._lock:
             self._readers.clear()
             self._tell()
 
     @property
     def count(self) -> int:
         """How many events there are so far."""
-        with self._changed:
-            return self._events.count
+        return self._events.count
 
     @property
     def _over(self) -> bool:
@@ -232,8 +241,15 @@ class Answer:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the answer has ended; False when it did not in that time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.ended is not None, seconds)
+        with self._lock:
+            return self._wait_for(lambda: self.ended is not None, seconds)
+
+    def _wait_for(self, there: Callable[[], bool], seconds: float) -> bool:
+        self._waiting += 1
+        try:
+            return self._changed.wait_for(there, seconds)
+        finally:
+            self._waiting -= 1
 
 
 class Full(Exception):

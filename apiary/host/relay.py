@@ -262,6 +262,10 @@ class Relay:
                 batch, reader.at, over = found or (b"", reader.at, True)
                 if batch:
                     reader.pending = _chunk(batch)
+                    if not over:
+                        # Whatever comes after this tells of itself.
+                        self._push(reader)
+                        return
                 elif not over:
                     return
                 elif reader.alone:

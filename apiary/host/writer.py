@@ -33,6 +33,7 @@ from .state import here
 from .tables import clean
 
 _log = logging.getLogger(__name__)
+_TEXT = (Delta, Reasoning)
 _MOST_TOKENS = 2**53
 _MOST_COST = 10**9
 
@@ -157,7 +158,7 @@ class Passing:
     def step(self) -> bool:
         """Pass on what has come. False when nothing more will, or the end is in sight."""
         for event in self._events:
-            if isinstance(event, Delta | Reasoning):
+            if isinstance(event, _TEXT):
                 if event.text and not self._text(event):
                     return False
             elif isinstance(event, Pause):

@@ -19,6 +19,7 @@ try:
 except ImportError:
     _quick = json.loads
 
+_TEXT = (Delta, Reasoning)
 #: Characters of text that one answer may have.
 _LONGEST = 2 * 1024 * 1024
 
@@ -55,7 +56,7 @@ class Answer:
         whole = False
         try:
             for event in self._read(self._events):
-                if isinstance(event, Delta | Reasoning):
+                if isinstance(event, _TEXT):
                     left -= len(event.text)
                     if left < 0:
                         break

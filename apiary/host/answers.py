@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 from .language import gettext, tongue
@@ -180,14 +181,7 @@ class Answer:
         at = after
         while True:
             with self._lock:
-                self._wait_for(
-                    lambda: (
-                        self._events.last > at
-                        or self.ended is not None
-                        or me not in self._readers
-                    ),
-                    HEARTBEAT,
-                )
+                self._wait_for(partial(self._has_news, me, at), HEARTBEAT)
                 if me not in self._readers:
                     return
                 batch, at = self._events.behind(at), max(at, self._events.last)
@@ -195,6 +189,9 @@ class Answer:
             yield batch or b": still here\n\n"
             if over:
                 return
+
+    def _has_news(self, me: object, after: int) -> bool:
+        return self._events.last > after or self._over or me not in self._readers
 
     def enter(self) -> object:
         """Become a reader; of more than a few the one that came first is sent away."""
@@ -285,6 +282,7 @@ class Answers:
         self._most = most
         self._lock = threading.Lock()
         self._by_conversation: dict[str, Answer] = {}
+        self._swept = 0.0
         self.relay = Relay()
 
     def open(self, answer: Answer) -> None:
@@ -294,13 +292,14 @@ class Answers:
         """
         with self._lock:
             self._sweep()
-            running = [a for a in self._by_conversation.values() if a.ended is None]
-            if any(a.conversation_id == answer.conversation_id for a in running):
+            there = self._by_conversation.get(answer.conversation_id)
+            if there is not None and there.ended is None:
                 raise Full(
                     "busy",
                     gettext("An answer is still being written here. Stop it, or wait for it."),
                 )
-            if sum(a.owner == answer.owner for a in running) >= MOST_PER_OWNER:
+            running = [a.owner for a in self._by_conversation.values() if a.ended is None]
+            if running.count(answer.owner) >= MOST_PER_OWNER:
                 raise too_many()
             if len(running) >= min(MOST, self._most or MOST):
                 raise busy()
@@ -315,8 +314,8 @@ class Answers:
     def find(self, conversation_id: str) -> Answer | None:
         """The conversation's answer, running or just finished."""
         with self._lock:
-            self._sweep()
-            return self._by_conversation.get(conversation_id)
+            found = self._by_conversation.get(conversation_id)
+        return None if found is None or _is_old(found, time.monotonic()) else found
 
     def running(self, conversation_id: str) -> Answer | None:
         found = self.find(conversation_id)
@@ -343,7 +342,14 @@ class Answers:
             return list(self._by_conversation.values())
 
     def _sweep(self) -> None:
-        oldest = time.monotonic() - KEPT
+        now = time.monotonic()
+        if now < self._swept + 1:
+            return
+        self._swept = now
         for key, answer in list(self._by_conversation.items()):
-            if answer.ended is not None and answer.ended < oldest:
+            if _is_old(answer, now):
                 del self._by_conversation[key]
+
+
+def _is_old(answer: Answer, now: float) -> bool:
+    return answer.ended is not None and answer.ended < now - KEPT

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apiary import ConfigError
 from apiary.host import logs
@@ -150,6 +152,20 @@ def test_what_looks_like_a_key_is_left_out(lines, text):
         log.exception("failed")
     assert "c0ffee" not in lines.getvalue()
     assert "somebody.else" in lines.getvalue()
+
+
+_WORDS = (
+    *("sk-abcdef12", "BEARER x", "Key=1", "\u017fecret=1", "pa\u017fsword=y", "api_key=z", "?q=1"),
+    *('"token": "t"', "'Authorization':'u'", "http://a:b@c", "/callback/x", "Code", "=", "?", "'"),
+)
+
+
+@given(st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=8).map("".join))
+def test_the_words_that_are_looked_for_first_pass_nothing_over(text):
+    whole = text
+    for _, pattern, instead in logs._SECRETS:
+        whole = pattern.sub(instead, whole)
+    assert logs.redact(text) == whole
 
 
 def test_a_wrong_call_costs_no_line_and_no_secret():

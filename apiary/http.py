@@ -166,17 +166,19 @@ class Http:
     ) -> httpx.Response:
         address = self.policy.check(url)
         pool = self._open()
-        content, kind = body, {}
+        content, more = body, {}
         if body is not None and not isinstance(body, bytes):
-            content, kind = json.dumps(body).encode(), {"content-type": "application/json"}
+            content, more = json.dumps(body).encode(), {"content-type": "application/json"}
+        if content is not None:
+            more["content-length"] = str(len(content))
         failure: Reason
         token = call.set((end, address.scheme))
         try:
             request = httpx.Request(
                 method,
                 address.url,
-                headers=_HEADERS | {k.lower(): v for k, v in (headers or {}).items()} | kind,
-                content=content,
+                headers=_HEADERS | {k.lower(): v for k, v in (headers or {}).items()} | more,
+                content=None if content is None else _Once(content),
                 extensions={"timeout": {"connect": 5, "read": read, "write": 10, "pool": 5}},
             )
             return pool.handle_request(request)
@@ -200,6 +202,17 @@ class Http:
                 )
                 self._process = os.getpid()
             return self._pool
+
+
+class _Once:
+    """A body that is let go of when it is sent: the pool keeps the request to the answer's end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        content, self._content = self._content, b""
+        yield content
 
 
 class _Source:

@@ -1,5 +1,6 @@
 """Answers that come event by event: in pieces, too long, too late, closed at any moment."""
 
+import gc
 import gzip
 import socket
 import threading
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from apiary.http import Unusable
+from apiary.http import Unusable, _Once
 from tests.raw import STREAM, Handler, Tls, answer, chunk, talk
 
 
@@ -40,6 +41,24 @@ def test_events_come_one_by_one() -> None:
         go.set()
         assert list(each) == [("x", "two")]
         assert list(events) == []
+
+
+def test_a_long_question_is_let_go_of_when_it_was_sent() -> None:
+    heard = []
+
+    def run(connection: socket.socket, request: bytes) -> None:
+        heard.append(len(request))
+        connection.sendall(STREAM + chunk(b"data: one\n\n"))
+        connection.recv(1)
+
+    with talk(run) as (server, http):
+        events = http.events("POST", server.url, body={"text": "x" * 100_000})
+        assert next(iter(events)) == ("message", "one")
+        kept = [o._content for o in gc.get_objects() if isinstance(o, _Once)]
+        # The pool holds the request until the answer has ended.
+        assert kept == [b""]
+        events.close()
+    assert heard and heard[0] > 100_000
 
 
 @pytest.mark.parametrize("secure", [False, True])

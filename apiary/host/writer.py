@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Flask
@@ -70,7 +70,7 @@ def run(app: Flask, answer: Answer, order: Order) -> None:
     Where the relay can carry the answer this returns once it has begun, else at its end.
     """
     with app.app_context(), _ends(answer, order):
-        passing = Passing(app, answer, order, _stream(answer, order))
+        passing = Passing(app, answer, replace(order, messages=[]), _stream(answer, order))
         if not passing.carried():
             passing.finish()
 

@@ -130,18 +130,22 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
 
         :param waits: whether the connection waits for more already.
         """
-        arrival, gone = conn.arrival, False
+        arrival = conn.arrival
+        # What came with the request before may be whole: more is then left to the network, else
+        # who asks faster than he is answered would fill the memory.
+        whole = bool(arrival.early) and arrival.ready()
         try:
-            data = conn.sock.recv(_PIECE)
+            data = None if whole else conn.sock.recv(_PIECE)
         except BlockingIOError:
-            pass
+            data = None
         except OSError:
-            gone = True
-        else:
+            data = b""
+        gone = data == b""
+        if data:
             arrival.early += data
             self._held += len(data)
-            gone = not data or (self._held > _MOST and self._makes_room(conn))
-        if gone or arrival.ready():
+            gone = self._held > _MOST and self._makes_room(conn)
+        if gone or whole or arrival.ready():
             self._leave(conn, waits)
             if gone:
                 self._close(conn)

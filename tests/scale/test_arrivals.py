@@ -3,15 +3,17 @@
 import re
 import resource
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import httpx
 import pytest
 
 from apiary.host import arrivals
 from apiary.host.arrivals import Arrival
-from tests.scale.running import ROOT, app
+from tests.scale.running import ROOT, app, workers
 
 FORM = (
     b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\n"
@@ -144,6 +146,33 @@ def test_requests_on_one_connection(base):
         assert b" 400 " in heard(wire, 1)
         wire.sendall(ask[20:])
         assert b" 200 " in heard(wire, 1)
+
+
+def test_who_asks_faster_than_he_is_answered_fills_no_memory(tmp_path):
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with app(tmp_path, "http://127.0.0.1:9") as (server, url), connect(url) as wire:
+        [worker] = workers(server)
+        wire.sendall(ask * 10)
+        heard(wire, 10)
+        before = memory(worker)
+        sender = threading.Thread(target=flood, args=(wire, ask * 1000), daemon=True)
+        sender.start()
+        heard(wire, 120)
+        # 64 kB were taken in with each of them.
+        assert memory(worker) - before < 5 * 1024
+        wire.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+def flood(wire, data):
+    with suppress(OSError):
+        while True:
+            wire.sendall(data)
+
+
+def memory(pid):
+    """In kB."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
 
 def heard(wire, answers):

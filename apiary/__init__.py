@@ -19,6 +19,7 @@ from .crypto import generated_secret as generated_secret
 from .db import database as database
 from .errors import ApiaryError as ApiaryError
 from .errors import ConfigError as ConfigError
+from .errors import DatabaseDown as DatabaseDown
 from .errors import EndpointRefused as EndpointRefused
 from .errors import Forbidden as Forbidden
 from .errors import KeyRejected as KeyRejected
@@ -73,6 +74,7 @@ __all__ = [
     "Compatible",
     "ConfigError",
     "Connection",
+    "DatabaseDown",
     "Delta",
     "Done",
     "Endpoint",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .db import connected, sender
+from .db import ERRORS, answering, connected, sender
 from .errors import ApiaryError, KeyRejected, NotConnected
 from .providers.base import ChatRequest, Done, Event, Model, Provider, Reasoning, Stream, Usage
 from .providers.base import Delta as Delta
@@ -91,7 +91,7 @@ class Client:
         provider = self.provider(name)
         if not provider.takes_address or owner is None:
             return provider
-        with connected():
+        with answering():
             connection = self._vault.get(owner, name)
         return provider.at(connection.base_url) if connection else provider
 
@@ -198,14 +198,18 @@ class Client:
             raise NotConnected(
                 say("{label} is not connected.", label=provider.label), provider=provider.name
             )
-        with connected():
+        with answering():
             return self._vault.use(owner, provider)
 
     def _reject(self, owner: str | None, name: str, version: int | None) -> None:
         if owner is None or version is None:
             return
-        with connected():
-            self._vault.reject(owner, name, version)
+        try:
+            with connected():
+                self._vault.reject(owner, name, version)
+        except ERRORS:
+            # That the key was refused is what counts; who asks next finds it out again.
+            _log.warning("A refused key could not be marked", exc_info=True)
 
 
 def _refused(provider: Provider, error: KeyRejected, version: int | None) -> KeyRejected:

@@ -11,16 +11,21 @@ import peewee
 from flask import current_app, has_app_context
 from playhouse.db_url import parse as parse_url
 from playhouse.migrations import Runner
+from playhouse.pool import MaxConnectionsExceeded
 
-from .errors import ConfigError
+from .errors import ConfigError, DatabaseDown
 from .pools import PATIENCE, Postgres, Sqlite
 from .prepared import Prepared, PreparedInsert
 from .secret import private_folder
+from .translation import say
 
 #: Any number, as long as it is the same in every process that upgrades.
 _LOCK = 0x617069617279
 #: Seconds for which a migration waits for what another connection has locked.
 _MIGRATION = 60
+#: What peewee and its pools raise where the database cannot be used.
+ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded)
+_UNUSABLE = say("The database cannot be used right now. Try again in a moment.")
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -64,6 +69,24 @@ def connected() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def answering() -> Iterator[None]:
+    """As :func:`connected`, for what hosts call.
+
+    :raises DatabaseDown: in place of what peewee raises.
+    """
+    try:
+        with connected():
+            yield
+    except ERRORS as error:
+        raise DatabaseDown(sentence(error)) from error
+
+
+def sentence(error: Exception) -> str:
+    """What to say to people about one of :data:`ERRORS`."""
+    return error.message if isinstance(error, DatabaseDown) else _UNUSABLE
+
+
 def open_url(url: str, connections: int = 20) -> peewee.Database:
     """A database for ``sqlite:///path`` or ``postgresql://…``; nothing is dialled yet.
 
@@ -81,11 +104,12 @@ def open_url(url: str, connections: int = 20) -> peewee.Database:
         try:
             private_folder(path.parent)
             # SQLite would make it readable for everybody; its journals take after it.
-            if not path.exists():
+            made = not path.exists()
+            if made:
                 path.touch(mode=0o600)
         except OSError as error:
             raise ConfigError(f"{path} cannot be used: {error.strerror}.") from None
-        return Sqlite(
+        opened = Sqlite(
             str(path),
             pragmas={
                 "journal_mode": "wal",
@@ -102,6 +126,8 @@ def open_url(url: str, connections: int = 20) -> peewee.Database:
             lock_type="IMMEDIATE",
             autoconnect=False,
         )
+        opened.made = made
+        return opened
     if parts.scheme in {"postgres", "postgresql"} and parts.path.strip("/"):
         try:
             # peewee looks for it at the first connection only.

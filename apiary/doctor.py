@@ -14,13 +14,12 @@ from urllib.parse import urlsplit
 
 import peewee
 from flask import Flask, request
-from playhouse.pool import MaxConnectionsExceeded
 
 from . import db, rotation
 from .config import is_loopback
 from .findings import Check as Check
 from .places import callback_pattern
-from .pools import Postgres
+from .pools import FileGone, Postgres
 from .reach import providers
 from .state import State
 
@@ -28,7 +27,7 @@ _MEGABYTE = 1024 * 1024
 _LEAST_FREE, _LITTLE_FREE = 100 * _MEGABYTE, 1024 * _MEGABYTE
 _SHORTEST_SECRET = 16
 _WEB_ROOTS = frozenset({"public_html", "htdocs", "wwwroot", "static"})
-_DATABASE_ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded, OSError)
+_DATABASE_ERRORS = (*db.ERRORS, OSError)
 
 
 def examine(state: State, app: Flask, *, offline: bool = False) -> list[Check]:
@@ -272,6 +271,14 @@ def database(state: State) -> Iterator[Check]:
         yield _unusable("database", f"{kind} cannot be used", error)
         return
     yield Check("database", "ok", f"{kind} answers.")
+    if getattr(state.database, "made", False):
+        yield Check(
+            "database",
+            "warn",
+            f"There was none at {state.database.database} when this process started, so an empty"
+            " one was made.",
+            "If one should be there, stop the app and put it back, or set APIARY_DATABASE_URL.",
+        )
     if pending:
         yield Check(
             "database",
@@ -373,6 +380,14 @@ def vault(state: State) -> Iterator[Check]:
 
 
 def _unusable(name: str, what: str, error: Exception) -> Check:
+    if isinstance(error, FileGone):
+        return Check(
+            name,
+            "wrong",
+            f"{what}: {error.why}",
+            "Stop the app, put the database back with nothing of the old one (-wal, -shm) beside"
+            " it, and start.",
+        )
     # The text of a driver's error names hosts and users, never a password.
     lines = str(error).strip().splitlines()
     return Check(

@@ -2,6 +2,7 @@
 
 ApiaryError
 ├── ConfigError          the operator's settings contradict each other or cannot be read
+├── DatabaseDown         our own database cannot be used right now
 ├── NotConnected         this owner has no connection to this provider
 ├── KeyRejected          the provider no longer accepts the key (401)
 ├── KeyUnreadable        the stored key cannot be decrypted with the key ring at hand
@@ -39,6 +40,13 @@ class ConfigError(ApiaryError):
     """The settings cannot be used as they are; the start stops with this sentence."""
 
     code = "config"
+
+
+class DatabaseDown(ApiaryError):
+    """What the driver said is its ``__cause__``, for the log: it may name hosts and users."""
+
+    code = "database"
+    action = "retry"
 
 
 class NotConnected(ApiaryError):

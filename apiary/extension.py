@@ -171,13 +171,13 @@ class Apiary:
     def connection(self, owner: Owner | None, provider: str) -> Connection | None:
         """Who is connected, since when, in which state; None when there is no connection."""
         vault, who = current().vault, _text(owner)
-        with db.connected():
+        with db.answering():
             return None if who is None else vault.get(who, provider)
 
     def connections(self, owner: Owner | None) -> list[Connection]:
         """The owner's connections, the newest first."""
         vault, who = current().vault, _text(owner)
-        with db.connected():
+        with db.answering():
             return [] if who is None else vault.all(who)
 
     def providers(self) -> list[Provider]:
@@ -259,7 +259,7 @@ class Apiary:
         """Delete every row of an owner whose account ends."""
         vault, who = current().vault, _text(owner)
         if who is not None:
-            with db.connected():
+            with db.answering():
                 vault.forget_owner(who)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import peewee
 from flask import Blueprint, Flask, request
 from jinja2 import Environment
-from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.routing import Rule
 
@@ -157,7 +156,7 @@ def _look_at_key_ring() -> bool:
     try:
         with db.connected():
             missing = rotation.look(current().vault.ring)
-    except (peewee.PeeweeException, MaxConnectionsExceeded):
+    except db.ERRORS:
         # The page that needs the database says so; the next request looks again.
         return False
     if missing:
@@ -175,10 +174,9 @@ def _refuse_old_tables() -> None:
     state = current()
     try:
         missing = db.pending(state.database, state.migrations)
-    except (peewee.PeeweeException, MaxConnectionsExceeded):
+    except db.ERRORS as error:
         _log.exception("the database cannot be reached")
-        sentence = say("The database cannot be used right now. Try again in a moment.")
-        raise ServiceUnavailable(localized(sentence)) from None
+        raise ServiceUnavailable(localized(db.sentence(error))) from None
     if missing:
         _log.error("the database is not up to date (%s): run `flask apiary upgrade`", missing)
         sentence = say(

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 
-import peewee
-from playhouse.pool import MaxConnectionsExceeded
-
 from . import db
 from .errors import ApiaryError, EndpointRefused
 from .findings import Check
@@ -18,7 +15,7 @@ from .state import State
 
 #: Seconds; a one-time code lives ten minutes and a flow five.
 _SKEW, _LARGE_SKEW = 30, 120
-_DATABASE_ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded, OSError)
+_DATABASE_ERRORS = (*db.ERRORS, OSError)
 
 
 def providers(state: State) -> Iterator[Check]:

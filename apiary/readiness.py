@@ -2,13 +2,12 @@
 
 import logging
 
-import peewee
-from playhouse.pool import MaxConnectionsExceeded
-
 from . import db, rotation
+from .errors import DatabaseDown
 from .state import State
 
 _log = logging.getLogger("apiary")
+_AWAY = "The database cannot be reached."
 
 
 def reasons(state: State) -> list[str]:
@@ -18,10 +17,10 @@ def reasons(state: State) -> list[str]:
             return ["The database is not up to date. Run: flask apiary upgrade"]
         with db.connected():
             unreadable = rotation.unreadable(state.vault.ring)
-    except (peewee.PeeweeException, MaxConnectionsExceeded, OSError):
+    except (*db.ERRORS, OSError) as error:
         # The driver's words name hosts and users, so they are for the log.
         _log.warning("The database cannot be reached", exc_info=True)
-        return ["The database cannot be reached."]
+        return [error.message if isinstance(error, DatabaseDown) else _AWAY]
     if unreadable:
         return ["The key ring does not open every stored key. Run: flask apiary doctor"]
     return []

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-import peewee
 from flask.cli import with_appcontext
-from playhouse.pool import MaxConnectionsExceeded
 
 from .. import db, rotation
 from ..pools import locked
@@ -50,7 +48,7 @@ def database_errors() -> Iterator[None]:
     """What the database says, in one line instead of a traceback."""
     try:
         yield
-    except (peewee.PeeweeException, MaxConnectionsExceeded, OSError) as error:
+    except (*db.ERRORS, OSError) as error:
         if locked(error):
             raise click.ClickException(_LOCKED) from None
         raise click.ClickException(f"The database cannot be used: {first_line(error)}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import peewee
 from flask import Flask, current_app
 
-from apiary import ApiaryError, localized
+from apiary import ApiaryError, DatabaseDown, localized
 
 from . import allowance, conversations, limits, payers, record, writer
 from .answers import Answer, Full
@@ -134,6 +134,8 @@ def pay(
         raise _refusal(payer)
     try:
         model = payers.choose_model(owner, payer, conversation, wish.model)
+    except DatabaseDown:
+        raise
     except ApiaryError as error:
         raise Refusal(error.code, localized(error.message), error.action) from None
     day = None

@@ -9,7 +9,7 @@ from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
-from apiary import ApiaryError, localized
+from apiary import ApiaryError, DatabaseDown, localized
 
 from . import limits
 from .conversations import NoSuchConversation
@@ -124,6 +124,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, _too_often)
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(ApiaryError, _apiary)
+    app.register_error_handler(DatabaseDown, _database)
     app.register_error_handler(peewee.PeeweeException, _database)
     app.register_error_handler(Exception, _unexpected)
 
@@ -171,11 +172,12 @@ def _apiary(error: ApiaryError) -> Response:
     return problem(502, localized(error.message), code=error.code, action=error.action)
 
 
-def _database(error: peewee.PeeweeException) -> Response:
+def _database(error: Exception) -> Response:
     _log.error("The database failed", exc_info=error)
+    known = localized(error.message) if isinstance(error, DatabaseDown) else ""
     return problem(
         503,
-        gettext("The database cannot be used right now. Try again in a moment."),
+        known or gettext("The database cannot be used right now. Try again in a moment."),
         code="database",
         action="retry",
         # Who asks could not be found, and to look again would take as long as it did before.

@@ -5,20 +5,19 @@ from collections.abc import Mapping
 from typing import cast
 
 import flask_login
-import peewee
 from flask import Blueprint, Flask, current_app, jsonify, render_template
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
-from playhouse.pool import MaxConnectionsExceeded
 from werkzeug.exceptions import ServiceUnavailable
 
 from .. import db as db
 from .._assets import STATIC, TEMPLATES
+from ..errors import DatabaseDown
 from ..oauth.connect import AuthServer
 from ..places import Pages
 from ..state import current
-from ..translation import language, localized, say
+from ..translation import language, localized
 from . import connect, guards, settings, ways
 from .cards import card
 
@@ -50,8 +49,8 @@ def make_blueprint(
     pages.before_request(guards.open_database)
     pages.teardown_request(guards.close_database)
     pages.after_request(guards.secure_headers)
-    pages.register_error_handler(peewee.PeeweeException, _database_failed)
-    pages.register_error_handler(MaxConnectionsExceeded, _database_failed)
+    for kind in (DatabaseDown, *db.ERRORS):
+        pages.register_error_handler(kind, _database_failed)
     pages.record_once(lambda setup: _wire(cast(Flask, setup.app)))
 
     pages.add_url_rule("/", "index", settings.index)
@@ -86,7 +85,7 @@ def make_blueprint(
 
 def _database_failed(error: Exception) -> ResponseReturnValue:
     """503 and a sentence. A page looks as the host's own page for that status does."""
-    sentence = localized(say("The database cannot be used right now. Try again in a moment."))
+    sentence = localized(db.sentence(error))
     _log.error("a page of the settings could not use the database", exc_info=error)
     if guards.wants_json():
         return jsonify(code="database", message=sentence), 503
@@ -112,7 +111,7 @@ def _card(provider: str, back: str = "settings") -> Markup | str:
     found = current().providers.get(provider)
     if owner is None or found is None:
         return ""
-    with db.connected():
+    with db.answering():
         shown = card(owner, found, guards.browser())
     # Rendered by Jinja with autoescape, so it may stand in another page as it is.
     return Markup(render_template("apiary/settings/card_alone.html", card=shown, back=back))

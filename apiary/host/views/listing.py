@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from apiary import ApiaryError, Model, localized
+from apiary import ApiaryError, DatabaseDown, Model, localized
 
 from .. import conversations, payers
 from ..language import gettext
@@ -73,6 +73,8 @@ def _provider(mine: str, name: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": name, "label": payers.label_of(name)}
     try:
         catalogue = here().apiary.catalogue(mine, name)
+    except DatabaseDown:
+        raise
     except ApiaryError as error:
         nothing: dict[str, Any] = {
             "fetched_at": None,

@@ -208,7 +208,7 @@ def _advisory_lock(db: peewee.Database) -> Iterator[None]:
         run("SET lock_timeout = 0")
         run("SELECT pg_advisory_lock(%s)", (_LOCK,))
         # All pages wait behind who waits for a table.
-        run(f"SET lock_timeout = '{_MIGRATION}s'")
+        run("SELECT set_config('lock_timeout', %s, false)", (f"{_MIGRATION}s",))
         yield
     finally:
         # A connection that broke has given up its lock, and its error is what counts.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from flask import current_app, has_app_context, has_request_context
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 DOMAIN = "apiary"
@@ -83,7 +84,8 @@ class Language:
         self.tag = tag
         self.catalogue = catalogue
         #: What the scripts say, as a JSON object from English to this language; "" for English.
-        self.words = Markup(words)
+        # It is JSON already; nothing in it may end the element that it stands in.
+        self.words = htmlsafe_json_dumps(words, dumps=str)
         self._texts: dict[str, Markup] = {}
 
     def say(self, text: str, **values: Any) -> Markup:
@@ -194,8 +196,7 @@ class Languages:
             if catalogue is not chain:
                 chain.add_fallback(catalogue)
             if not words and (place / f"{DOMAIN}.json").exists():
-                # Nothing in it may end the element that it stands in.
-                words = (place / f"{DOMAIN}.json").read_text().replace("<", "\\u003c")
+                words = (place / f"{DOMAIN}.json").read_text("utf-8")
         return Language(name.replace("_", "-"), chain, words)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, request
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from apiary import localized
@@ -47,7 +48,8 @@ class Tongue:
         #: Their names by number, from 1.
         self.months: Mapping[int, str] = locale.months["format"]["wide"]
         #: What scripts say, as a JSON object from English to this language; "" for English.
-        self.words = Markup(words)
+        # It is JSON already; nothing in it may end the element that it stands in.
+        self.words = htmlsafe_json_dumps(words, dumps=str)
         self._texts: dict[str, Markup] = {}
         self._tokens: str = catalogue.gettext("%(read)s tokens in, %(written)s out")
         self.names = {

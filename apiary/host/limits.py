@@ -14,7 +14,6 @@ import flask_login
 from flask import Flask, current_app, g, request
 from flask_limiter import Limit, Limiter
 from limits.storage import MemoryStorage
-from limits.storage.memory import Entry
 from limits.strategies import MovingWindowRateLimiter
 
 from . import accounts, devices
@@ -168,7 +167,8 @@ COSTLY: dict[str, tuple[Rule, ...]] = {
 class Windows(MemoryStorage):
     """Moving windows in memory, for so many keys at most: those that were tried last.
 
-    The library's own keeps all keys, and starts a thread at each try that walks over them.
+    The library's own keeps all keys, starts a thread at each try that walks over them, and goes
+    by the clock of the wall: set back by an hour, it keeps everybody out for that long.
     """
 
     STORAGE_SCHEME = ["windows"]  # noqa: RUF012
@@ -178,20 +178,39 @@ class Windows(MemoryStorage):
         # It walks over the keys once, and would lose a try that is counted meanwhile.
         self.timer.cancel()
         self._one = threading.Lock()
+        #: When each try was, by the clock that is never set; the newest first.
+        self._tries: dict[str, list[float]] = {}
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         with self._one:
-            # The newest first, as the library's own reader of them wants it.
-            tries = self.events[key] = self.events.pop(key, [])
-            now = time.time()
+            tries = self._tries[key] = self._tries.pop(key, [])
+            now = time.monotonic()
             nth = limit - amount
-            if nth < 0 or (len(tries) > nth and tries[nth].atime >= now - expiry):
+            if nth < 0 or (len(tries) > nth and tries[nth] >= now - expiry):
                 return False
-            tries[:0] = [Entry(expiry)] * amount
+            tries[:0] = [now] * amount
             del tries[limit:]
-            while len(self.events) > _MOST_KEYS:
-                del self.events[next(iter(self.events))]
+            while len(self._tries) > _MOST_KEYS:
+                del self._tries[next(iter(self._tries))]
             return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """When the window began, by the clock of the wall, and how many tries are in it."""
+        with self._one:
+            now = time.monotonic()
+            inside = [at for at in self._tries.get(key, ()) if at >= now - expiry]
+        began = inside[-1] if inside else now
+        return time.time() - (now - began), len(inside)
+
+    def clear(self, key: str) -> None:
+        with self._one:
+            self._tries.pop(key, None)
+
+    def reset(self) -> int:
+        with self._one:
+            count = len(self._tries)
+            self._tries.clear()
+        return count
 
 
 def limiter(enabled: bool, redis: dict[str, Any] | None) -> Limiter:

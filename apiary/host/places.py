@@ -15,17 +15,32 @@ from .shared import Away, Shared
 
 #: Seconds for which a place is held, and between two renewals.
 HELD, RENEW = 12.0, 4.0
-#: Both lists lose what was not renewed; then the place is taken in both or in none.
-_TAKE = """
-for list = 1, 2 do redis.call('ZREMRANGEBYSCORE', KEYS[list], '-inf', ARGV[1]) end
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 1 end
-if tonumber(ARGV[5]) > 0 and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[5]) then return 2 end
-for list = 1, 2 do
-  redis.call('ZADD', KEYS[list], ARGV[2], ARGV[3])
+#: By the clock of Redis: those of several machines may differ. Where that clock was set back,
+#: nothing can be held for longer than it could have been taken for.
+_CLOCK = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local over = now + tonumber(ARGV[2])
+local function hold(list)
+  redis.call('ZADD', KEYS[list], over, ARGV[1])
   redis.call('EXPIRE', KEYS[list], 600)
 end
+"""
+#: Both lists lose what was not renewed; then the place is taken in both or in none.
+_TAKE = (
+    _CLOCK
+    + """
+for list = 1, 2 do
+  redis.call('ZREMRANGEBYSCORE', KEYS[list], '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', KEYS[list], over + 1, '+inf')
+end
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 1 end
+if tonumber(ARGV[4]) > 0 and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then return 2 end
+for list = 1, 2 do hold(list) end
 return 0
 """
+)
+_RENEW = _CLOCK + "for list = 1, 2 do hold(list) end"
 
 
 class Places:
@@ -46,9 +61,9 @@ class Places:
 
         :raises Full: there is none.
         """
-        now = time.time()
+        now = time.monotonic()
         place = f"{self._me}:{next(self._numbers)}"
-        given = (now, now + HELD, place, MOST_PER_OWNER, self._most)
+        given = (place, HELD, MOST_PER_OWNER, self._most)
         try:
             full = self._shared.ask(
                 lambda redis: redis.eval(_TAKE, 2, *self._lists(answer), *given)
@@ -77,13 +92,13 @@ class Places:
 
         :raises Away: Redis was told nothing.
         """
-        now = time.time()
+        now = time.monotonic()
         held = [(answer, place, at) for answer, (place, at) in list(self._taken.items())]
         over = [(answer, place) for answer, place, _ in held if answer.ended is not None]
         due = [
             (answer, place)
             for answer, place, at in held
-            if answer.ended is None and abs(now - at) > RENEW
+            if answer.ended is None and now - at > RENEW
         ]
         if not over and not due:
             return
@@ -94,9 +109,7 @@ class Places:
                 for name in self._lists(answer):
                     pipe.zrem(name, place)
             for answer, place in due:
-                for name in self._lists(answer):
-                    pipe.zadd(name, {place: now + HELD})
-                    pipe.expire(name, 600)
+                pipe.eval(_RENEW, 2, *self._lists(answer), place, HELD)
             return pipe.execute(raise_on_error=False)
 
         self._shared.ask(work)

@@ -183,41 +183,75 @@ def test_who_guesses_gets_no_new_tries_when_the_clock_is_set_back(
     assert all(1 <= wait <= 300 for wait in waits)
 
 
-def test_two_machines_whose_clocks_differ(
-    tmp_path: Path, sandbox: LiveSandbox, library: Path, new_postgres, redis_url: str
-) -> None:
-    """What one machine writes is not dead to the other, and who is known to one is to both."""
+@pytest.fixture
+def ahead_and_right(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    sandbox: LiveSandbox,
+    library: Path,
+    new_postgres: Callable[[], str],
+    redis_url: str,
+) -> Iterator[tuple[Visitor, Visitor]]:
+    """One person at two machines of a site, of which the first is ahead by an hour."""
     shared = {
         "APIARY_REDIS_URL": redis_url,
         "APIARY_SECRET_KEY": secrets.token_urlsafe(48),
         "APIARY_ENCRYPTION_KEYS": new_key("k1"),
+        "APIARY_MOST_ANSWERS": getattr(request, "param", "0"),
     }
-    url, servers = new_postgres(), []
+    url, servers, visitors = new_postgres(), [], []
     try:
         for name, seconds in (("a", HOUR), ("b", 0)):
             (tmp_path / name).mkdir()
             one = Machine(tmp_path / name, library)
             one.clock(seconds)
-            server = Server(tmp_path / name, sandbox, url, **one.environ, **shared)
-            servers.append(server)
-            server.start()
-        ahead, right = (Visitor(server.url) for server in servers)
+            servers.append(Server(tmp_path / name, sandbox, url, **one.environ, **shared))
+            servers[-1].start()
+            visitors.append(Visitor(servers[-1].url))
+        ahead, right = visitors
         right.http.cookies, right.token = ahead.http.cookies, ahead.token
         ahead.connect(sandbox)
         assert right.card()["state"] == "connected"
-        sandbox.state.switches.pace = 0.4
-        with ahead.ask("Tell me") as answer:
-            answer.read(until=1.5)
-            for _ in range(3):
-                page = right.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
-                assert "broke off" not in page
-                busy = right.post(f"/c/{answer.talk}/retry", json={})
-                assert busy.status_code == 409 and busy.json()["code"] == "busy"
-                answer.read(until=0.3)
-            answer.read()
-        assert answer.kind == "done" and right.messages(answer.talk)[1]["text"] == answer.text
-        ahead.http.close()
-        right.http.close()
+        yield ahead, right
     finally:
+        for visitor in visitors:
+            visitor.http.close()
         for server in servers:
             server.kill()
+
+
+def test_two_machines_whose_clocks_differ(
+    ahead_and_right: tuple[Visitor, Visitor], sandbox: LiveSandbox
+) -> None:
+    """What one machine writes is not dead to the other, and who is known to one is to both."""
+    ahead, right = ahead_and_right
+    sandbox.state.switches.pace = 0.4
+    with ahead.ask("Tell me") as answer:
+        answer.read(until=1.5)
+        for _ in range(3):
+            page = right.http.get(f"/c/{answer.talk}", headers={"Accept": "text/html"}).text
+            assert "broke off" not in page
+            busy = right.post(f"/c/{answer.talk}/retry", json={})
+            assert busy.status_code == 409 and busy.json()["code"] == "busy"
+            answer.read(until=0.3)
+        answer.read()
+    assert answer.kind == "done" and right.messages(answer.talk)[1]["text"] == answer.text
+
+
+@pytest.mark.parametrize("ahead_and_right", ["1"], indirect=True)
+def test_a_place_is_taken_by_everybodys_clock(
+    ahead_and_right: tuple[Visitor, Visitor], sandbox: LiveSandbox
+) -> None:
+    """One answer may run on this site: neither clock makes the other's look over."""
+    sandbox.state.switches.pace = 0.4
+    question = {"text": "Me too", "provider": "openrouter", "model": "sandbox/echo"}
+    for one, other in (ahead_and_right, ahead_and_right[::-1]):
+        talk = other.post("/c").json()["id"]
+        with one.ask("Tell me") as answer:
+            answer.read(until=1)
+            refused = other.post(f"/c/{talk}/messages", json=question)
+            assert refused.status_code == 503 and refused.json()["code"] == "server_busy"
+            answer.read()
+        assert answer.kind == "done"
+        # It was given back with the end, and not only run out.
+        assert "event: done" in other.post(f"/c/{talk}/messages", json=question).text

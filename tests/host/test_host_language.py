@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from apiary.host import language as speech
 from apiary.host import record
 from apiary.host.answers import Answer
 from apiary.host.tables import Account, Message
+from apiary.translation import Language
 from tests.conftest import LiveSandbox
 from tests.host.browsing import Browser, events
 from tests.host.conftest import BUILTIN, MakeHost
@@ -327,3 +329,10 @@ else:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("made", [speech.Tongue, Language])
+def test_nothing_a_translator_writes_ends_the_element_of_the_scripts_words(made: type) -> None:
+    words = {"Copy": "</script><script>alert('bees & <!-- honey')</script>"}
+    shown = made("de", NullTranslations(), json.dumps(words)).words
+    assert not re.search(r"[<>&]", shown) and json.loads(shown) == words

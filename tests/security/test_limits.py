@@ -321,20 +321,28 @@ def test_the_counters_are_bounded() -> None:
         assert counters.acquire_entry(f"{n}", 2, 60)
         # Those that are tried all the time are not the ones that go.
         assert counters.acquire_entry("0", 10**6, 60)
-    assert len(counters.events) == limits._MOST_KEYS
+    assert len(counters._tries) == limits._MOST_KEYS
     assert counters.get_moving_window("0", 10**6, 60)[1] == limits._MOST_KEYS + 501
     assert threading.active_count() <= threads
 
 
 def test_a_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
+    wall, now = 1_800_000_000.0, 1000.0
+    monkeypatch.setattr(time, "time", lambda: wall + now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     counters = limits.Windows()
     assert [counters.acquire_entry("a", 2, 60) for _ in range(4)] == [True, True, False, False]
-    assert counters.get_moving_window("a", 2, 60) == (now, 2)
+    assert counters.get_moving_window("a", 2, 60) == (wall + now, 2)
     now += 61
     assert counters.acquire_entry("a", 2, 60)
-    assert counters.get_moving_window("a", 2, 60) == (now, 1)
+    assert counters.get_moving_window("a", 2, 60) == (wall + now, 1)
+    # The clock is set back: who was kept out is so for as long as before, and no longer.
+    now += 40
+    wall -= 3600
+    assert counters.acquire_entry("a", 2, 60) and not counters.acquire_entry("a", 2, 60)
+    assert counters.get_moving_window("a", 2, 60) == (wall + now - 40, 2)
+    now += 21
+    assert counters.acquire_entry("a", 2, 60)
     assert not counters.acquire_entry("a", 2, 60, amount=2)
     assert not counters.acquire_entry("b", 2, 60, amount=3)
 

@@ -18,6 +18,7 @@ from flask import Flask, request
 from . import db, rotation
 from .config import is_loopback
 from .findings import Check as Check
+from .models import StoredCanary
 from .places import callback_pattern
 from .pools import FileGone, Postgres
 from .reach import providers
@@ -286,10 +287,22 @@ def database(state: State) -> Iterator[Check]:
             f"The database is not up to date. Migrations that wait: {len(pending)}.",
             "Run: flask apiary upgrade",
         )
-    else:
-        yield Check("database", "ok", "The database is up to date.")
+        return
+    yield Check("database", "ok", "The database is up to date.")
+    try:
+        _write()
+    except _DATABASE_ERRORS as error:
+        yield _unusable("database", f"{kind} takes no writes", error)
+        return
     if isinstance(state.database, Postgres):
         yield _room(state)
+
+
+def _write() -> None:
+    """Write a row and take it back."""
+    with db.connected(), db.database.atomic() as change:
+        StoredCanary.insert(kid="doctor", iv=b"", sealed=b"", since=0).execute()
+        change.rollback()
 
 
 _ROOM = """
@@ -394,6 +407,6 @@ def _unusable(name: str, what: str, error: Exception) -> Check:
         name,
         "wrong",
         f"{what}: {lines[0] if lines else type(error).__name__}",
-        "See that the database runs, and that APIARY_DATABASE_URL and the rights of its files"
-        " or user are right.",
+        "See that the database runs, has room, is no standby and is locked by nobody, and that"
+        " APIARY_DATABASE_URL and the rights of its files or user are right.",
     )

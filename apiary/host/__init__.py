@@ -2,14 +2,16 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from flask import Flask, send_from_directory
 from flask.wrappers import Response
 
-from apiary import STATIC, TEMPLATES, Apiary, generated_secret
+from apiary import STATIC, TEMPLATES, Apiary, ConfigError, generated_secret
 
 from . import (
     edge,
@@ -47,6 +49,16 @@ def create_app(config: Mapping[str, Any] | None = None, providers: Any = ()) -> 
     :param providers: further providers, as :class:`apiary.Apiary` takes them.
     :raises apiary.ConfigError: settings that cannot be read or contradict each other.
     """
+    try:
+        return _made(config, providers)
+    except ConfigError as error:
+        if config is None and os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+            # The command `flask` would show our code first, and the sentence at its end.
+            raise click.ClickException(error.message) from None
+        raise
+
+
+def _made(config: Mapping[str, Any] | None, providers: Any) -> Flask:
     values: Mapping[str, Any] = environment.read() if config is None else config
     environment.check_names(set(values) - environment.FOR_TESTS, "the settings")
     instance = Path(values.get("APIARY_INSTANCE_PATH") or "instance").absolute()

@@ -28,22 +28,8 @@ def clock(machine: Machine) -> Callable[[int], None]:
 
 
 @pytest.fixture
-def server(
-    tmp_path: Path, sandbox: LiveSandbox, database_url: str, machine: Machine
-) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, database_url, **machine.environ)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.kill()
-
-
-@pytest.fixture
-def visitor(server: Server) -> Iterator[Visitor]:
-    made = Visitor(server.url)
-    yield made
-    made.http.close()
+def environ(machine: Machine) -> dict[str, str]:
+    return machine.environ
 
 
 def date(server: Server) -> float:

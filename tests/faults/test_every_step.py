@@ -88,20 +88,13 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, machine: Machine) -> Si
 
 
 @pytest.fixture
-def server(site: Site, tmp_path: Path, sandbox: LiveSandbox) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, site.url, **site.machine.environ)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.kill()
+def database_url(site: Site) -> str:
+    return site.url
 
 
 @pytest.fixture
-def visitor(server: Server) -> Iterator[Visitor]:
-    made = Visitor(server.url)
-    yield made
-    made.http.close()
+def environ(site: Site) -> dict[str, str]:
+    return site.machine.environ
 
 
 def said(answer: httpx.Response) -> None:

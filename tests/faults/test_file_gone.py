@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from apiary import DatabaseDown, database
 from apiary.providers.base import Facts
 from apiary.secret import Secret
 from tests.conftest import LiveSandbox
-from tests.faults.story import Server, Visitor
+from tests.faults.story import Visitor
 from tests.views.flows import sign_in
 
 JSON = {"Accept": "application/json"}
@@ -173,17 +172,11 @@ def test_doctor_says_that_it_made_one(make_app, path: Path) -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path, sandbox: LiveSandbox, path: Path) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, f"sqlite:///{path}")
-    try:
-        made.start()
-        yield made
-    finally:
-        made.kill()
+def database_url(path: Path) -> str:
+    return f"sqlite:///{path}"
 
 
-def test_the_chat_app(server: Server, path: Path, sandbox: LiveSandbox) -> None:
-    visitor = Visitor(server.url)
+def test_the_chat_app(visitor: Visitor, path: Path, sandbox: LiveSandbox) -> None:
     visitor.connect(sandbox)
     saved = backup(path)
     for file in (path, *companions(path)):
@@ -198,4 +191,3 @@ def test_the_chat_app(server: Server, path: Path, sandbox: LiveSandbox) -> None:
     saved.rename(path)
     assert visitor.card()["state"] == "connected"
     assert visitor.http.get("/readyz").status_code == 200
-    visitor.http.close()

@@ -6,7 +6,6 @@ SQLite's is in test_database_faults.py.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import psycopg
@@ -14,7 +13,7 @@ import pytest
 
 from apiary import db
 from tests.conftest import LiveSandbox
-from tests.faults.story import Server, Visitor
+from tests.faults.story import Visitor
 
 SENTENCE = "The database cannot be used right now. Try again in a moment."
 HTML = {"Accept": "text/html"}
@@ -36,20 +35,8 @@ def locked(url: str, statement: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, sandbox: LiveSandbox, url: str) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, url)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.kill()
-
-
-@pytest.fixture
-def visitor(server: Server) -> Iterator[Visitor]:
-    made = Visitor(server.url)
-    yield made
-    made.http.close()
+def database_url(url: str) -> str:
+    return url
 
 
 def said(ask: Callable[[], httpx.Response]) -> None:

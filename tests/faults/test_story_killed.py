@@ -1,8 +1,6 @@
 """The main story with the server killed (kill -9) between and in its steps, and started again."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -10,23 +8,6 @@ import pytest
 from apiary import db
 from tests.conftest import LiveSandbox
 from tests.faults.story import Server, Visitor
-
-
-@pytest.fixture
-def server(tmp_path: Path, sandbox: LiveSandbox, database_url: str) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, database_url)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.kill()
-
-
-@pytest.fixture
-def visitor(server: Server) -> Iterator[Visitor]:
-    made = Visitor(server.url)
-    yield made
-    made.http.close()
 
 
 def test_between_the_click_and_the_callback(

@@ -183,7 +183,7 @@ def ahead_and_right(
         "APIARY_REDIS_URL": redis_url,
         "APIARY_SECRET_KEY": secrets.token_urlsafe(48),
         "APIARY_ENCRYPTION_KEYS": new_key("k1"),
-        "APIARY_MOST_ANSWERS": getattr(request, "param", "0"),
+        "APIARY_MOST_ANSWERS": getattr(request, "param", ""),
     }
     url, servers, visitors = new_postgres(), [], []
     try:

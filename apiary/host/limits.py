@@ -46,7 +46,11 @@ class Rule:
 
 
 def network(address: str | None) -> str:
-    """The network that an address is counted under: /24 for IPv4, /64 for IPv6."""
+    """The network that an address is counted under: /24 for IPv4, /48 for IPv6.
+
+    A line at home has 256 networks of /64, and who rents a /48 has 65,536: with as many tries
+    of each, one guesser would lock everybody else out of a name.
+    """
     text = address or ""
     try:
         ip = ipaddress.ip_address(text)
@@ -58,7 +62,7 @@ def network(address: str | None) -> str:
             return "unknown"
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
-    bits = 24 if ip.version == 4 else 64
+    bits = 24 if ip.version == 4 else 48
     return str(ipaddress.ip_network((ip, bits), strict=False))
 
 

@@ -185,6 +185,18 @@ def test_one_name_from_one_network(app: Flask) -> None:
         assert not refused(guess(app, 2, name))
 
 
+def test_one_guesser_with_many_networks(app: Flask) -> None:
+    """Who rents IPv6 has 65,536 of the smallest, and locks nobody out with all of them."""
+    Browser(app).sign_up("Ada", PASSWORD)
+
+    def one_of_many(n: int) -> TestResponse:
+        where = {"REMOTE_ADDR": f"2001:db8:1:{n:x}::1"}
+        fields = {"name": "Ada", "password": "wrong"}
+        return one(Browser(app), "/sign-in", fields, environ_overrides=where)
+
+    assert until_refused(one_of_many, 30) == 10
+
+
 def test_one_name_from_everywhere(app: Flask) -> None:
     """What can be guessed in a day is bounded, and who has the account is not locked out."""
     ada, away = Browser(app), Browser(app)
@@ -265,9 +277,9 @@ def test_what_only_reads(app: Flask, path: str, allowed: int) -> None:
         ("203.0.113.9", "203.0.113.0/24"),
         ("203.0.113.9:4711", "203.0.113.0/24"),
         ("::ffff:203.0.113.9", "203.0.113.0/24"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("[2001:db8::1]:4711", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
+        ("2001:db8::1", "2001:db8::/48"),
+        ("[2001:db8:0:7::1]:4711", "2001:db8::/48"),
+        ("fe80::1%eth0", "fe80::/48"),
         ("", "unknown"),
         (None, "unknown"),
         ("nonsense", "unknown"),

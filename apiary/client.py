@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .db import ERRORS, answering, connected, sender
@@ -136,11 +136,7 @@ class Client:
         self,
         owner: str | None,
         name: str,
-        *,
-        model: str,
-        messages: Messages,
-        max_tokens: int | None = None,
-        user: str | None = None,
+        request: ChatRequest,
         api_key: str | Secret | None = None,
     ) -> Stream:
         """Ask, and return the events of the answer as they come.
@@ -151,9 +147,8 @@ class Client:
         provider = self.bound(owner, name)
         key, version = self._key(owner, provider, api_key)
         if self._before_send is not None:
-            changed = self._before_send(owner, name, messages)
-            messages = messages if changed is None else changed
-        request = ChatRequest(model, messages, max_tokens=max_tokens, user=user)
+            changed = self._before_send(owner, name, request.messages)
+            request = request if changed is None else replace(request, messages=changed)
         try:
             stream = provider.stream(key, request)
         except KeyRejected as error:
@@ -167,12 +162,18 @@ class Client:
 
         return _Watched(stream, lambda error: _refused(provider, error, version), reject)
 
-    def complete(self, owner: str | None, name: str, **question: Any) -> Answer:
+    def complete(
+        self,
+        owner: str | None,
+        name: str,
+        request: ChatRequest,
+        api_key: str | Secret | None = None,
+    ) -> Answer:
         """As :meth:`stream`, but waits for the whole answer."""
         text: list[str] = []
         reasoning: list[str] = []
         usage, finish = None, "stop"
-        stream = self.stream(owner, name, **question)
+        stream = self.stream(owner, name, request, api_key)
         try:
             for event in stream:
                 match event:

@@ -24,7 +24,7 @@ from .oauth.connect import AuthServer, Connect
 from .oauth.openrouter import OpenRouter
 from .places import checked_prefix
 from .providers import load
-from .providers.base import Model, Provider, Stream
+from .providers.base import ChatRequest, Model, Provider, Stream
 from .secret import Secret
 from .state import State, current
 from .translation import Languages, babel_locale
@@ -211,15 +211,8 @@ class Apiary:
 
         :raises ApiaryError: before the answer begins, or while it is iterated.
         """
-        return current().client.stream(
-            _text(owner),
-            provider,
-            model=model,
-            messages=messages,
-            max_tokens=max_tokens,
-            user=user,
-            api_key=api_key,
-        )
+        request = ChatRequest(model, messages, max_tokens, user)
+        return current().client.stream(_text(owner), provider, request, api_key)
 
     def complete(
         self,
@@ -233,15 +226,8 @@ class Apiary:
         api_key: str | Secret | None = None,
     ) -> Answer:
         """As :meth:`stream`, but waits for the whole answer."""
-        return current().client.complete(
-            _text(owner),
-            provider,
-            model=model,
-            messages=messages,
-            max_tokens=max_tokens,
-            user=user,
-            api_key=api_key,
-        )
+        request = ChatRequest(model, messages, max_tokens, user)
+        return current().client.complete(_text(owner), provider, request, api_key)
 
     def doctor(self, *, offline: bool = False) -> list[Check]:
         """What ``flask apiary doctor`` finds, for a page of the operator's; no secret is in it.

@@ -1,4 +1,4 @@
-"""The plug-in's web edge: the only place below the host that knows request and session."""
+"""The plug-in's web edge: its pages, one blueprint for each app."""
 
 import logging
 from collections.abc import Mapping

@@ -15,7 +15,6 @@ from flask import Flask, Response, g, has_request_context, request
 from .edge import HEALTH, STATIC_ENDPOINTS
 from .settings import HostSettings
 
-FORMATS = ("text", "json")
 HEADER = "X-Request-ID"
 _log = logging.getLogger("apiary.requests")
 _ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

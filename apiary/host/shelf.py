@@ -9,9 +9,8 @@ from . import conversations
 from .state import here
 from .tables import Conversation, clean, scrub
 
-#: For so long the page offers to undo, in seconds; the server allows more.
-UNDO = 10
-#: After so many seconds a deleted conversation is deleted for good, with the next visit.
+#: After so many seconds a deleted conversation is deleted for good, with the next visit. The page
+#: offers to undo for ten of them.
 KEPT = 5 * 60.0
 _AT_ONCE = 20
 

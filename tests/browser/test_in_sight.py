@@ -55,6 +55,26 @@ def test_an_answer_that_came_by_itself_takes_no_focus(
     assert page.evaluate("document.activeElement === document.body")
 
 
+def test_nothing_lies_on_the_place_to_connect(browser: Browser, site: Site) -> None:
+    """On a phone whose keyboard takes half of the page."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 430}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site.url)
+    page.fill("#text", "hello")
+    page.tap("#send")
+    expect(page.locator("#kept-hint")).to_be_in_viewport()
+    page.evaluate("scrollBy(0, -20)")
+    page.wait_for_timeout(300)
+    assert page.evaluate("innerHeight + scrollY < document.documentElement.scrollHeight - 40")
+    expect(page.locator("#jump")).to_be_hidden()
+    page.locator('[data-action="connect"]').tap()
+    expect(page.locator('[data-action="approve"]')).to_be_visible()
+    context.close()
+
+
 def test_the_way_back_is_one_line_on_a_phone(browser: Browser, site: Site, paste_key: str) -> None:
     context = browser.new_context(
         locale="de-DE", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True

@@ -93,7 +93,9 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Results:
     with world.upstream(folder) as mock:
         openrouter = f"http://127.0.0.1:{mock.port}"
         people = folder / "people"
-        lines = world.populate(instance, openrouter, PEOPLE, 0 if chosen.only else MESSAGES)
+        # Three answers at a time for each, and one for who is late.
+        asking = max(PEOPLE, 1 + max(streams.SCENARIOS[name].streams for name in names) // 3)
+        lines = world.populate(instance, openrouter, asking, 0 if chosen.only else MESSAGES)
         people.write_text("\n".join(lines) + "\n")
         for turn in range(3 if chosen.full else 1):
             if not alone:

@@ -16,6 +16,7 @@ WHAT = {
     "first": "first: one stream of one token",
     "flat": "flat: 8 streams flat out",
     "s1000": "s1000: 1,000 streams of 10 tokens a second",
+    "s2000": "s2000: 2,000 streams of one token a second",
 }
 
 

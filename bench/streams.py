@@ -20,13 +20,15 @@ class Scenario:
     streams: int
     tokens: int
     arguments: tuple[str, ...] = ()
+    seconds: float = 45
 
 
 def _paced(streams: int, tokens: int, ramp: int, gap: int = 20) -> Scenario:
     """Streams that begin over ``ramp`` ms; delays count from when all run to the first's end."""
     window = f"{ramp + 300},{tokens * gap}"
     model = f"mock-c{tokens}-d{gap}"
-    return Scenario(model, streams, tokens, ("-r", str(ramp), "-w", window))
+    seconds = max(45, (ramp + tokens * gap) / 1000 + 60)
+    return Scenario(model, streams, tokens, ("-r", str(ramp), "-w", window), seconds)
 
 
 SCENARIOS = {
@@ -43,6 +45,8 @@ SCENARIOS = {
     "p750": _paced(750, 450, 7000),
     "p1000": _paced(1000, 650, 10000),
     "s1000": _paced(1000, 110, 8000, gap=100),
+    # As many as one process takes, one token a second; seven minutes.
+    "s2000": _paced(2000, 240, 150_000, gap=1000),
 }
 #: The same for each token, but a neighbour would take minutes for as many as the others do.
 LIGHT = SCENARIOS | {"flat": Scenario("mock-c2000-d0", 8, 2000, ("-t", "16"))}
@@ -109,7 +113,7 @@ class Target:
         scenario = (LIGHT if self.light else SCENARIOS)[name]
         path, body = self.how
         command = [str(self.folder / "loadgen"), "-P", path]
-        command += letters(scenario, self.port, body(scenario.model))
+        command += letters(scenario, self.port, body(scenario.model), scenario.seconds)
         if self.people:
             command += ["-H", str(self.people)]
         return _watch(name, command, self.pids)

@@ -64,12 +64,6 @@ VARIABLES: tuple[Variable, ...] = (
         " together must stay below its max_connections; doctor counts.",
     ),
     Variable(
-        "APIARY_REDIS_URL",
-        "",
-        "redis://host:6379/0, for limits and running answers across processes and machines.",
-        secret=True,
-    ),
-    Variable(
         "APIARY_ENCRYPTION_KEYS",
         "",
         "Key ring kid:base64url32,kid:... The first key encrypts, all decrypt."
@@ -114,7 +108,6 @@ class Settings:
     instance_path: Path
     database_url: str = field(repr=False)
     database_connections: int
-    redis_url: str | None = field(repr=False)
     encryption_keys: str | None = field(repr=False)
     endpoints: tuple[Endpoint, ...]
     custom_endpoints: str
@@ -149,7 +142,6 @@ class Settings:
             instance_path=folder,
             database_url=text["APIARY_DATABASE_URL"] or f"sqlite:///{folder / 'apiary.sqlite3'}",
             database_connections=_connections(text["APIARY_DATABASE_CONNECTIONS"]),
-            redis_url=text["APIARY_REDIS_URL"] or None,
             encryption_keys=text["APIARY_ENCRYPTION_KEYS"] or None,
             endpoints=endpoints,
             custom_endpoints=custom,

@@ -41,6 +41,12 @@ HOST_VARIABLES = (
         "How the log on standard error is written: text, or json with one object on each line.",
     ),
     Variable(
+        "APIARY_REDIS_URL",
+        "",
+        "redis://host:6379/0, for limits and running answers across processes and machines.",
+        secret=True,
+    ),
+    Variable(
         "APIARY_MOST_ANSWERS",
         "",
         "How many answers may be written at once on the whole site; without Redis, in each"

@@ -120,6 +120,7 @@ def test_secrets_are_not_shown(tmp_path):
         "APIARY_SECRET_KEY",
         "APIARY_BUILTIN_KEY",
         "APIARY_OPERATOR_TOKEN",
+        "APIARY_REDIS_URL",
     }
 
 

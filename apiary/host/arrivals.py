@@ -115,6 +115,9 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
         self._begin(conn, Arrival())
 
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        if client.fileno() < 0:
+            # Given up for room, after the system had told of it together with others.
+            return
         if hasattr(conn, "arrival"):
             self._read(conn, waits=True)
         else:

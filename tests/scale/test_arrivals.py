@@ -1,7 +1,9 @@
 """Clients that say little and hold on: the site stays open for everybody else."""
 
+import os
 import re
 import resource
+import signal
 import socket
 import threading
 import time
@@ -102,6 +104,25 @@ def test_who_says_little_is_heard_when_others_fill_the_room(tmp_path):
             time.sleep(0.5)
             wire.sendall(b"a")
             assert b" 400 " in heard(wire, 1)
+
+
+def test_many_at_once_of_those_that_fill_the_room(tmp_path):
+    """One makes room by giving up another, of whom the system tells in the same breath."""
+    begun = FORM + b"Content-Length: 1900000\r\n\r\n"
+    with impatient(tmp_path, "_MOST = 500_000") as (server, url), ExitStack() as stack:
+        [worker] = workers(server)
+        *wires, largest = [stack.enter_context(connect(url)) for _ in range(10)]
+        for wire in wires:
+            wire.sendall(begun)
+        largest.sendall(begun + b"x" * 250_000)
+        assert httpx.get(f"{url}/healthz", timeout=10).status_code == 200
+        os.kill(worker, signal.SIGSTOP)
+        for wire in wires:
+            wire.sendall(b"x" * 60_000)
+        largest.sendall(b"x")
+        os.kill(worker, signal.SIGCONT)
+        assert httpx.get(f"{url}/healthz", timeout=10).status_code == 200
+        assert workers(server) == [worker]
 
 
 @pytest.mark.parametrize("scarce", ["connections", "files"])

@@ -3,7 +3,17 @@
 import logging
 
 import peewee
-from flask import Flask, Response, g, jsonify, make_response, render_template, request, url_for
+from flask import (
+    Flask,
+    Response,
+    current_app,
+    g,
+    jsonify,
+    make_response,
+    render_template,
+    request,
+    url_for,
+)
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
@@ -104,16 +114,22 @@ def _page(status: int, title: str, message: str) -> str:
             "error.html", status=status, title=title, message=message, back=url_for("chat.home")
         )
     except Exception:
-        # An unknown Host leaves nothing to build addresses from, and a database that is away
-        # leaves nobody to greet: then the bare sentence must do.
+        # A request that is turned away early has no database, nor has one while it is away: then
+        # there is nobody to greet.
         return _bare(title, message)
 
 
 def _bare(title: str, message: str) -> str:
-    return (
-        f'<!doctype html><html lang="{tongue().tag}"><title>{escape(title)}</title>'
-        f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
-    )
+    try:
+        # Not render_template: what that brings to every page asks the database who is here.
+        page = current_app.jinja_env.get_template("bare.html")
+        return page.render(tongue().names, title=title, message=message)
+    except Exception:
+        # An unknown Host leaves nothing to build addresses from.
+        return (
+            f'<!doctype html><html lang="{tongue().tag}"><title>{escape(title)}</title>'
+            f"<h1>{escape(title)}</h1><p>{escape(message)}</p></html>"
+        )
 
 
 def register(app: Flask) -> None:

@@ -114,6 +114,11 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
         few = id(conn) in self._current and len(self._connections) < _IDLE
         return few and bool(super()._can_reuse(conn))
 
+    def rollback(self) -> None:
+        """Where SQLite has done so by itself, on a full disk, its error is what counts."""
+        if self.is_closed() or self.connection().in_transaction:
+            super().rollback()
+
     def close_all(self) -> None:
         """Close what nobody uses. SQLite does not survive a close under the feet of a thread."""
         self.close()

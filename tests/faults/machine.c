@@ -1,8 +1,9 @@
 /* The machine below a process (LD_PRELOAD): its clock, and the disk below its SQLite files.
 
-   The file MACHINE holds two numbers of eight bytes, shared with the test: by how many seconds
+   The file MACHINE holds three numbers of eight bytes, shared with the test: by how many seconds
    the clock that tells the date is off (CLOCK_MONOTONIC, which only counts, is left as it is, as
-   it is where a real clock is set), and the errno that each write to a SQLite file meets, or 0. */
+   it is where a real clock is set), the errno that writes to a SQLite file meet, or 0, and how
+   many of these still go well before. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,12 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile struct { long long moved, fails; } none, *now_is = &none;
+static volatile struct { long long moved, fails, left; } none, *now_is = &none;
 
 __attribute__((constructor)) static void begin(void) {
     const char *name = getenv("MACHINE");
-    int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
-    void *found = file < 0 ? MAP_FAILED : mmap(0, sizeof none, PROT_READ, MAP_SHARED, file, 0);
+    int file = name ? open(name, O_RDWR | O_CLOEXEC) : -1;
+    int both = PROT_READ | PROT_WRITE;
+    void *found = file < 0 ? MAP_FAILED : mmap(0, sizeof none, both, MAP_SHARED, file, 0);
     if (found == MAP_FAILED)
         abort();
     now_is = found;
@@ -61,6 +63,8 @@ static int refused(int file) {
         return 0;
     path[size] = 0;
     if (!strstr(path, ".sqlite3") || strstr(path, "-shm"))
+        return 0;
+    if (__sync_fetch_and_sub(&now_is->left, 1) > 0)
         return 0;
     errno = (int)now_is->fails;
     return 1;

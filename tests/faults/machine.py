@@ -24,15 +24,16 @@ class Machine:
 
     def __init__(self, folder: Path, library: Path) -> None:
         self._file = folder / "machine"
-        self._file.write_bytes(bytes(16))
+        self._file.write_bytes(bytes(24))
         self.environ = {"LD_PRELOAD": str(library), "MACHINE": str(self._file)}
 
     def clock(self, seconds: int) -> None:
         """Let its clock stand so far from the true time."""
         self._put(0, seconds)
 
-    def disk(self, error: int) -> None:
-        """Let each write to a SQLite file fail with this errno; 0 ends it."""
+    def disk(self, error: int, after: int = 0) -> None:
+        """Let each write to a SQLite file but the next so many fail with this errno; 0 ends it."""
+        self._put(16, after)
         self._put(8, error)
 
     def _put(self, at: int, number: int) -> None:

@@ -66,6 +66,7 @@ class Eye:
                 eye.seen.append((where, f"{answer.status}\n{headers}\n"))
                 text = answer.get_data(as_text=True)
                 eye.seen.append((where, text))
+                answer.close()
                 return answer
 
         made.client = Watched(self.app, self.app.response_class)

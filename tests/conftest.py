@@ -1,23 +1,61 @@
 """Fixtures that the whole suite shares: databases, a sandbox behind a socket, a small host."""
 
 import os
-import secrets
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from flask import Flask, session
 from jinja2 import StrictUndefined
+from jinja2.bccache import Bucket, BytecodeCache
 
-from apiary import Apiary, database
+from apiary import Apiary, database, db
 from apiary.sandbox import PASTE_KEY, Sandbox
 from apiary.sandbox import create_app as create_sandbox
 from tests import certificates
 from tests.cable import Cable
+from tests.postgres import Postgres
 from tests.raw import Tls
 from tests.servers import serve
+
+
+class _Compiled(BytecodeCache):
+    """Templates that were compiled for one app are there for the next one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, ...], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._kept.get(self._name(bucket)):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[self._name(bucket)] = bucket.bytecode_to_string()
+
+    def _name(self, bucket: Bucket) -> tuple[str, ...]:
+        # What is compiled depends on these too.
+        return bucket.key, *sorted(bucket.environment.extensions)
+
+
+def _in_memory() -> str:
+    """A folder in memory, where there is room: each commit of SQLite waits for a disk."""
+    place = Path("/dev/shm")
+    if place.is_dir() and os.access(place, os.W_OK):
+        found = os.statvfs(place)
+        if found.f_bavail * found.f_frsize > 2**31 and not found.f_flag & os.ST_NOEXEC:
+            return str(place)
+    return tempfile.gettempdir()
+
+
+# Where pytest makes its folders.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _in_memory())
+
+# Each app of a test would compile the same templates anew: most of what its pages cost.
+Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": _Compiled()}
 
 #: Tests that drive a browser or processes of their own, and so depend on how busy a machine is.
 _REAL_TIME = ("browser", "faults", "scale", "test_commands.py", "test_packaging.py")
@@ -37,8 +75,6 @@ POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
     """The URL of a PostgreSQL server where databases may be made; skips loudly without one."""
-    import psycopg
-
     try:
         psycopg.connect(POSTGRES, connect_timeout=2).close()
     except psycopg.OperationalError as error:
@@ -46,33 +82,24 @@ def postgres_server() -> str:
     return POSTGRES
 
 
-@pytest.fixture
-def dropped() -> Iterator[list[str]]:
-    """URLs of databases that are dropped last, when the apps that used them have ended."""
-    urls: list[str] = []
-    yield urls
-    if urls:
-        import psycopg
-
-        with psycopg.connect(POSTGRES, autocommit=True) as connection:
-            for url in urls:
-                name = url.rsplit("/", 1)[1]
-                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+@pytest.fixture(scope="session")
+def all_postgres() -> Iterator[Postgres]:
+    made = Postgres(POSTGRES)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def new_postgres(postgres_server: str, dropped: list[str]) -> Callable[[], str]:
-    """Makes empty PostgreSQL databases that are dropped after the test."""
-    import psycopg
+def postgres(all_postgres: Postgres) -> Iterator[Postgres]:
+    """Its databases are taken back last, when the apps that used them have ended."""
+    yield all_postgres
+    all_postgres.take_back()
 
-    def make() -> str:
-        name = f"apiary_{secrets.token_hex(6)}"
-        with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        dropped.append(postgres_server.rsplit("/", 1)[0] + "/" + name)
-        return dropped[-1]
 
-    return make
+@pytest.fixture
+def new_postgres(postgres_server: str, postgres: Postgres) -> Callable[[], str]:
+    """Makes empty PostgreSQL databases that are gone after the test."""
+    return postgres.new
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -141,17 +168,19 @@ MakeApp = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_app(tmp_path, sandbox: LiveSandbox, dropped: list[str]) -> Iterator[MakeApp]:
+def make_app(tmp_path, sandbox: LiveSandbox, postgres: Postgres) -> Iterator[MakeApp]:
     """Makes small hosts that somebody else might have written: no Flask-Login, one view.
 
     Sign in by ``POST /in/<name>``, out by ``POST /out``. Settings are passed as keywords.
     """
     apps: list[Flask] = []
 
-    def make(url_prefix: str = "/settings", providers=(), **config: object) -> Flask:
+    def make(
+        url_prefix: str = "/settings", providers=(), upgrade: bool = True, **config: object
+    ) -> Flask:
         app = Flask(__name__, instance_path=str(tmp_path / f"instance{len(apps)}"))
         # Some hosts want every name in a template to be known: ours are read in that way here.
-        app.jinja_options = {"undefined": StrictUndefined}
+        app.jinja_options = {**app.jinja_options, "undefined": StrictUndefined}
         app.config.update(
             SECRET_KEY="test " * 5,
             TESTING=True,
@@ -185,10 +214,9 @@ def make_app(tmp_path, sandbox: LiveSandbox, dropped: list[str]) -> Iterator[Mak
 
         app.extensions["test_apiary"] = apiary
         state = app.extensions["apiary"]
-        if "postgres" in str(config.get("APIARY_DATABASE_URL", "")):
-            from apiary import db
-
-            db.upgrade(state.database, {})
+        url = str(config.get("APIARY_DATABASE_URL", ""))
+        if "postgres" in url and upgrade:
+            postgres.migrate(url, "plug-in", lambda: db.upgrade(state.database, {}))
         apps.append(app)
         return app
 

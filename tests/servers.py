@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 
 class _Connections:
@@ -37,6 +40,22 @@ class _Connections:
             thread.join(timeout=2)
 
 
+def answers(url: str) -> bool:
+    """Whether a server that has been started is there yet, and well.
+
+    An httpx.get() costs as much as half a second of such a server's start.
+    """
+    parts = urlsplit(url)
+    asked = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        asked.request("GET", parts.path)
+        return asked.getresponse().status < 400
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asked.close()
+
+
 @contextmanager
 def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Yield the base URL, such as ``http://127.0.0.1:40321``, of a running app.
@@ -61,14 +80,27 @@ def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> It
             pass
 
     server = make_server(host, port, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True
-    )
+    server.timeout = 0
+    ours, its = socket.socketpair()
+    thread = threading.Thread(target=_work, args=(server, its), daemon=True)
     thread.start()
     try:
         yield f"http://{host}:{server.server_port}"
     finally:
-        server.shutdown()
+        ours.close()
         thread.join(timeout=5)
+        its.close()
         connections.close()
         server.server_close()
+
+
+def _work(server: BaseWSGIServer, end: socket.socket) -> None:
+    """Until the other side of ``end`` is closed. serve_forever() would look at a clock for that."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        selector.register(end, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if end in ready:
+                return
+            server.handle_request()

@@ -160,9 +160,8 @@ def test_the_vault(make_app, database_url: str) -> None:
     assert "does not open" in worst(examine(both)["vault"]).message
 
 
-def test_pending_migrations(new_postgres, make_app, monkeypatch) -> None:
-    monkeypatch.setattr("apiary.db.upgrade", lambda *_: [])
-    app = make_app(APIARY_DATABASE_URL=new_postgres())
+def test_pending_migrations(new_postgres, make_app) -> None:
+    app = make_app(APIARY_DATABASE_URL=new_postgres(), upgrade=False)
     check = worst(examine(app)["database"])
     assert check.level == "wrong" and check.remedy == "Run: flask apiary upgrade"
 

@@ -79,9 +79,7 @@ def visitor(
         end = time.monotonic() + 20
         while True:
             try:
-                made = Visitor(
-                    f"https://localhost:{port}", verify=False, headers={"Host": "localhost"}
-                )
+                made = Visitor(f"https://localhost:{port}", headers={"Host": "localhost"})
                 break
             except httpx.ConnectError:
                 assert time.monotonic() < end, (tmp_path / "proxy.log").read_text()

@@ -19,7 +19,7 @@ MakeHost = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_host(tmp_path, sandbox, dropped) -> Iterator[MakeHost]:
+def make_host(tmp_path, sandbox, postgres) -> Iterator[MakeHost]:
     """Makes chat apps that talk to the sandbox; settings are passed as keywords."""
     apps: list[Flask] = []
 
@@ -35,9 +35,14 @@ def make_host(tmp_path, sandbox, dropped) -> Iterator[MakeHost]:
             },
             providers=providers,
         )
-        if "postgres" in str(config.get("APIARY_DATABASE_URL", "")):
+
+        def upgrade() -> None:
             done = app.test_cli_runner().invoke(args=["apiary", "upgrade"])
             assert done.exit_code == 0, done.output
+
+        url = str(config.get("APIARY_DATABASE_URL", ""))
+        if "postgres" in url:
+            postgres.migrate(url, "chat app", upgrade)
         apps.append(app)
         return app
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.servers import answers
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -37,12 +39,9 @@ def gunicorn(folder: Path, port: int, upstream: str) -> Iterator[subprocess.Pope
     )
     try:
         end = time.monotonic() + 30
-        while time.monotonic() < end and server.poll() is None:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
+        while not answers(f"http://127.0.0.1:{port}/healthz"):
+            assert server.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
         yield server
     finally:
         server.kill()

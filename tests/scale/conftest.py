@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from apiary.sandbox import PASTE_KEY
-from tests.scale.running import People, Person, app, upgrade
+from tests.scale.running import People, Person, app, environ_of
 from tests.scale.stage import DAILY, URL, Stage, missing
+from tests.upgraded import upgrade
 
 
 def pytest_collection_modifyitems(config, items):
@@ -36,7 +37,7 @@ def person(paste_key):
 
 
 @pytest.fixture
-def site(request, tmp_path, sandbox, new_postgres, redis_url):
+def site(request, tmp_path, sandbox, new_postgres, postgres, redis_url):
     """Starts processes of one site. Its keys in Redis are named after its secret.
 
     Without Redis where the fixture's parameter is false.
@@ -46,7 +47,8 @@ def site(request, tmp_path, sandbox, new_postgres, redis_url):
         "APIARY_REDIS_URL": redis_url if getattr(request, "param", True) else "",
         "APIARY_SECRET_KEY": secrets.token_hex(20),
     }
-    upgrade(tmp_path, sandbox.url, **settings)
+    environ = environ_of(tmp_path, sandbox.url, settings)
+    postgres.migrate(settings["APIARY_DATABASE_URL"], "chat app", lambda: upgrade(environ))
     with ExitStack() as stack:
 
         def start(**more):

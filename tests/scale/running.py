@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.servers import answers
+
 #: What sandbox/slow says.
 WHOLE = "Counting slowly:" + "".join(f" {n}" for n in range(1, 41))
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,7 +27,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _environ(folder: Path, upstream: str, settings: dict[str, str]) -> dict[str, str]:
+def environ_of(folder: Path, upstream: str, settings: dict[str, str]) -> dict[str, str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("APIARY_", "OPENROUTER"))}
     return clean | {
         "PYTHONPATH": str(ROOT),
@@ -34,12 +36,6 @@ def _environ(folder: Path, upstream: str, settings: dict[str, str]) -> dict[str,
         "OPENROUTER_OAUTH": "0",
         **settings,
     }
-
-
-def upgrade(folder: Path, upstream: str, **settings: str) -> None:
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "apiary", "upgrade"]
-    environ = _environ(folder, upstream, settings)
-    subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True)
 
 
 @contextmanager
@@ -54,7 +50,7 @@ def app(
 ):
     """The production server; gives the process and its address."""
     port = port or free_port()
-    environ = _environ(folder, upstream, settings)
+    environ = environ_of(folder, upstream, settings)
     command = [sys.executable, "-m", "gunicorn", wsgi, "-b", f"127.0.0.1:{port}"]
     command += ["--worker-class=apiary.host.gunicorn.Worker", f"--threads={threads}"]
     command += [f"--graceful-timeout={grace}", "--no-control-socket"]
@@ -64,15 +60,11 @@ def app(
         )
     try:
         end = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
-                break
-            except httpx.HTTPError:
-                assert server.poll() is None and time.monotonic() < end, (
-                    folder / f"log{port}"
-                ).read_text()
-                time.sleep(0.05)
+        while not answers(f"http://127.0.0.1:{port}/healthz"):
+            assert server.poll() is None and time.monotonic() < end, (
+                folder / f"log{port}"
+            ).read_text()
+            time.sleep(0.05)
         yield server, f"http://127.0.0.1:{port}"
     finally:
         if server.poll() is None:
@@ -93,7 +85,7 @@ class Person:
     """
 
     def __init__(self, base: str, key: str, http: httpx.Client | None = None) -> None:
-        self.http = http or httpx.Client(timeout=30)
+        self.http = http or httpx.Client(timeout=30, verify=False)
         page = self.http.get(f"{base}/sign-in").text
         found = re.search(r'name="csrf-token" content="([^"]+)"', page)
         assert found, page

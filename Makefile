@@ -107,15 +107,15 @@ $(VENV)/.pip: $(VENV)/.made
 
 $(VENV)/.test: $(VENV)/.runtime $(VENV)/.pip
 	@echo "Installing what the tests need (about a minute the first time) ..."
-	@$(pip) install -qq --group test
+	@$(pip) install -qq --no-compile --group test
 	@touch "$@"
 
 $(VENV)/.bench: $(VENV)/.runtime $(VENV)/.pip
 	@echo "Installing what the benchmarks need ..."
-	@$(pip) install -qq --group bench
+	@$(pip) install -qq --no-compile --group bench
 	@touch "$@"
 
 $(VENV)/.dev: $(VENV)/.runtime $(VENV)/.pip
 	@echo "Installing what the checks need (about a minute the first time) ..."
-	@$(pip) install -qq --group dev
+	@$(pip) install -qq --no-compile --group dev
 	@touch "$@"

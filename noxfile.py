@@ -39,7 +39,7 @@ _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*([0-9][0-9.a-z]*)"
 
 nox.needs_version = ">=2025.2"
 nox.options.sessions = ["tests"]
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 
@@ -70,7 +70,7 @@ def _pytest(session: nox.Session, *tests: str) -> None:
 def tests(session: nox.Session) -> None:
     """All tests but those in a browser."""
     groups = nox.project.load_toml(ROOT / "pyproject.toml")
-    session.install("-e", _SELF, *nox.project.dependency_groups(groups, "test"))
+    session.install("--no-compile", "-e", _SELF, *nox.project.dependency_groups(groups, "test"))
     _pytest(session, "--ignore=tests/browser")
 
 
@@ -78,7 +78,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """A fast part of the tests with the oldest versions that are allowed."""
     session.log(" ".join(pins()))
-    session.install(*pins(), "-e", _SELF, *_TOOLS)
+    session.install("--no-compile", *pins(), "-e", _SELF, *_TOOLS)
     session.run("python", "-m", "pip", "check")
     _pytest(session, *FAST)
 

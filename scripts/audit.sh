@@ -16,7 +16,7 @@ not_audited() {
 "$python" -m pip freeze --exclude-editable --disable-pip-version-check >"$wanted" || exit 2
 [ -x "$tool" ] || "$python" -m venv .venv-audit || exit 2
 "$tool" -m pip_audit --version >/dev/null 2>&1 ||
-    "$tool" -m pip install -qq --disable-pip-version-check pip-audit >/dev/null 2>&1 ||
+    "$tool" -m pip install -qq --no-compile --disable-pip-version-check pip-audit >/dev/null 2>&1 ||
     not_audited "pip-audit cannot be installed from here."
 # It asks package by package; a server that never answers must not hold everything up.
 limit=$(command -v timeout >/dev/null && echo "timeout 300")

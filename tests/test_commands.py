@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tree import copy_tree
+from tests.tree import ROOT, copy_tree
 
 _SECONDS = 60
 
@@ -66,6 +66,9 @@ class Started:
 def tree(tmp_path: Path) -> Path:
     """A copy of the checkout with a .venv that needs no installing: it borrows the packages."""
     copy = copy_tree(tmp_path / "my apps" / "apiary")
+    # Each server would compile all of it again, which takes longer than its start.
+    for compiled in (ROOT / "apiary").rglob("__pycache__"):
+        shutil.copytree(compiled, copy / compiled.relative_to(ROOT))
     venv = copy / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     site = venv / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"

@@ -21,7 +21,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 3000
 SANDBOX_PORT ?= 3001
-WORKERS ?= auto
+# One more than there are processors: some tests wait for most of their time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 ARGS ?=
 export PORT SANDBOX_PORT
 

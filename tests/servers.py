@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
@@ -56,6 +56,22 @@ def answers(url: str) -> bool:
         asked.close()
 
 
+class _Body:
+    """An answer that is closed once, whoever does it."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        if not self._closed and hasattr(self._body, "close"):
+            self._closed = True
+            self._body.close()
+
+
 @contextmanager
 def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Yield the base URL, such as ``http://127.0.0.1:40321``, of a running app.
@@ -64,8 +80,21 @@ def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> It
     are still running and frees the port.
     """
     connections = _Connections()
+    answered = threading.local()
+
+    def closed_at_last(environ: Any, start_response: Any) -> _Body:
+        answered.body = _Body(app(environ, start_response))
+        return answered.body
 
     class Quiet(WSGIRequestHandler):
+        def run_wsgi(self) -> None:
+            try:
+                super().run_wsgi()
+            finally:
+                # Werkzeug forgets it where the client hangs up while its words are read.
+                if body := vars(answered).pop("body", None):
+                    body.close()
+
         def setup(self) -> None:
             super().setup()
             connections.add(self.connection)
@@ -79,7 +108,7 @@ def serve(app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 0) -> It
         def log(self, type: str, message: str, *args: Any) -> None:
             pass
 
-    server = make_server(host, port, app, threaded=True, request_handler=Quiet)
+    server = make_server(host, port, closed_at_last, threaded=True, request_handler=Quiet)
     server.timeout = 0
     ours, its = socket.socketpair()
     thread = threading.Thread(target=_work, args=(server, its), daemon=True)

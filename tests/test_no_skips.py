@@ -24,13 +24,16 @@ def test_is_known_to_fail():
     assert False
 """
 
+#: Plug-ins that this suite of three does not need take longer to load than it takes to run.
+_ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
 
 def _run(folder: Path, ci: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_suite.py").write_text(_SUITE)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.plugins.no_skips", "test_suite.py"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "CI": ci, "PYTEST_ADDOPTS": ""},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "CI": ci, "PYTEST_ADDOPTS": ""} | _ALONE,
         capture_output=True,
         text=True,
     )
@@ -56,7 +59,7 @@ def test_a_module_that_skips_itself(tmp_path, ci):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.plugins.no_skips", "test_gone.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "CI": ci, "PYTEST_ADDOPTS": ""},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "CI": ci, "PYTEST_ADDOPTS": ""} | _ALONE,
         capture_output=True,
         text=True,
     )

@@ -27,6 +27,8 @@ def connect(page: Page) -> None:
 
 
 def disconnect(page: Page) -> None:
+    # As above; with the page, its script has come.
+    page.wait_for_load_state("load")
     page.click(f'{CARD} footer [data-action="disconnect"]')
     page.click(f"{CARD} [data-confirmed]")
     expect(page.locator(f'{CARD} [data-role="status"]')).to_have_text("Not connected.")

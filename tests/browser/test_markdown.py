@@ -90,7 +90,9 @@ window.streamed = async (pieces, check) => {
   if (!check) el.remove();
   return check ? el : wrong;
 };
+/** What ran late has run by then. */
 window.settled = () => pause(400);
+window.until = async (found) => { for (let n = 0; n < 750 && !found(); n++) await pause(20); };
 window.lookAt = (el) => el.innerHTML;
 window.render = render;
 window.Parser = Parser;
@@ -132,7 +134,6 @@ def ground(page: Page) -> Iterator[Page]:
         page.goto(url)
         page.wait_for_function("window.ready")
         yield page
-        page.evaluate("settled()")
         assert page.evaluate("[executed, violations, window.pwned ?? null]") == [[], [], None]
         page.goto("about:blank")
 
@@ -147,13 +148,14 @@ def test_nothing_hostile_comes_through_whole(ground: Page) -> None:
         "texts => texts.map(text => [text, audit(once(text))]).filter(([, w]) => w.length)",
         PAYLOADS,
     )
+    ground.evaluate("settled()")
     assert wrong == []
 
 
 def test_nothing_hostile_comes_through_after_a_click(ground: Page) -> None:
     """Whatever can be clicked or focused is, with navigation held back."""
     ground.evaluate(
-        """texts => {
+        """async texts => {
           addEventListener("click", (event) => event.preventDefault());
           for (const text of texts) {
             for (const el of once(text).querySelectorAll("*")) {
@@ -162,6 +164,7 @@ def test_nothing_hostile_comes_through_after_a_click(ground: Page) -> None:
               el.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
             }
           }
+          await settled();
         }""",
         PAYLOADS,
     )
@@ -174,7 +177,9 @@ def test_nothing_hostile_comes_through_in_two_pieces(ground: Page, start: int) -
         """async texts => {
           const runs = texts.flatMap(text =>
             [...text].map((_, at) => streamed([text.slice(0, at + 1), text.slice(at + 1)])));
-          return (await Promise.all(runs)).flat();
+          const wrong = await Promise.all(runs);
+          await settled();
+          return wrong.flat();
         }""",
         PAYLOADS[start : start + 26],
     )
@@ -187,7 +192,9 @@ def test_nothing_hostile_comes_through_in_small_pieces(ground: Page) -> None:
         """async texts => {
           const runs = texts.map(text => streamed(
             `Before.\\n\\n${text}\\n\\nBehind **this**.`.match(/[^]{1,7}/g)));
-          return (await Promise.all(runs)).flat();
+          const wrong = await Promise.all(runs);
+          await settled();
+          return wrong.flat();
         }""",
         PAYLOADS,
     )
@@ -263,7 +270,7 @@ def test_a_stream_ends_as_the_whole_text_is_rendered(ground: Page, size: int) ->
           const runs = await Promise.all(texts.map(text => streamed(pieces(text).slice(0, 40)
             .concat(pieces(text).slice(40).join("") || []), true)));
           const whole = texts.map(text => once(text));
-          await settled();
+          await until(() => texts.every((_, n) => lookAt(runs[n]) === lookAt(whole[n])));
           return texts.map((text, n) => [text, lookAt(runs[n]), lookAt(whole[n])]);
         }""",
         [SAMPLES, size],
@@ -356,7 +363,7 @@ def test_formulas_are_drawn(ground: Page, text: str, shown: str) -> None:
     found = ground.evaluate(
         """async text => {
           const el = once(text);
-          await settled();
+          await until(() => el.querySelector("math"));
           return [...el.querySelectorAll("math")].map((m) => m.textContent.replace(/\\s/g, ""));
         }""",
         text,
@@ -381,8 +388,8 @@ def test_formulas_are_drawn(ground: Page, text: str, shown: str) -> None:
 def test_dollars_that_are_no_formula(ground: Page, text: str) -> None:
     found = ground.evaluate(
         """async text => {
-          const el = once(text);
-          await settled();
+          const el = once(text), other = once("$x$");
+          await until(() => other.querySelector("math"));
           return [el.querySelectorAll("math").length, el.textContent];
         }""",
         text,

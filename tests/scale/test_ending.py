@@ -38,7 +38,8 @@ def test_what_lasts_longer_is_kept_and_marked(tmp_path, paced, person, name):
             server.send_signal(getattr(signal, name))
             found += events
         assert server.wait(10) == 0
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 10
+        # Said by the worker itself: it was not ended from outside.
         assert found[-1][1] == "error" and found[-1][2]["code"] == "broken_off"
     with app(tmp_path, paced.url) as (_, base):
         row = ann.messages(base)[-1]

@@ -165,8 +165,13 @@ def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
             assert reader.read[-1][1] == "done"
 
 
-@pytest.mark.parametrize("site", [False, True], ids=["alone", "redis"], indirect=True)
-@pytest.mark.parametrize("how", ["everywhere", "password"])
+# How it ends and how the others hear of it have nothing to do with each other.
+@pytest.mark.parametrize(
+    ("how", "site"),
+    [("everywhere", False), ("password", True)],
+    ids=["everywhere-alone", "password-redis"],
+    indirect=["site"],
+)
 def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how):
     """Both the stream of who asked, in the process that writes, and one in another process."""
     sandbox.state.switches.pace = 0.5

@@ -1,5 +1,9 @@
-"""App, Redis and PostgreSQL killed in the middle of a hundred running answers."""
+"""App, Redis and PostgreSQL killed in the middle of a hundred running answers.
 
+A third of them, where the long tests are left out.
+"""
+
+import os
 import time
 
 import pytest
@@ -10,7 +14,7 @@ from tests.scale.stage import APPS, URL, Stage
 #: The first test builds the stage.
 pytestmark = pytest.mark.timeout(240)
 
-PEOPLE, EACH = 34, 3
+PEOPLE, EACH = 34 if os.environ.get("APIARY_TEST_LONG") else 12, 3
 COUNT = PEOPLE * EACH
 
 
@@ -99,8 +103,8 @@ def test_an_app_machine_is_killed(stage, crowd):
     wait_for(crowd.settled, 40)
     crowd.check(before)
     broken = crowd.go_on()
-    # nginx gave each machine its share.
-    assert COUNT // 5 < broken < COUNT // 2
+    # nginx gave each machine its share, of so few answers not exactly a third.
+    assert COUNT // 9 < broken < COUNT * 2 // 3
 
 
 @pytest.mark.long

@@ -41,7 +41,7 @@ run: $(VENV)/.runtime
 
 test: $(VENV)/.test
 	@sh scripts/needs.sh chromium || true
-	@exec $(bin)/python -m pytest -n $(WORKERS) -p tests.plugins.no_skips --dist worksteal $(ARGS)
+	@exec $(bin)/python -m pytest -n $(WORKERS) -p tests.plugins.no_skips --dist worksteal -r fER $(ARGS)
 
 check: $(VENV)/.dev
 	@$(bin)/ruff check

@@ -21,6 +21,7 @@ from tests.cable import Cable
 from tests.postgres import Postgres
 from tests.raw import Tls
 from tests.servers import serve
+from tests.sqlite import Sqlite
 
 
 class _Compiled(BytecodeCache):
@@ -62,7 +63,7 @@ _REAL_TIME = ("browser", "faults", "scale", "test_commands.py", "test_packaging.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give those a second chance. The run says at its end how many took it."""
+    """Give those a second chance. make test says at its end which took it."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in _REAL_TIME:
@@ -94,6 +95,11 @@ def postgres(all_postgres: Postgres) -> Iterator[Postgres]:
     """Its databases are taken back last, when the apps that used them have ended."""
     yield all_postgres
     all_postgres.take_back()
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
+    return Sqlite(tmp_path_factory.mktemp("sqlite"))
 
 
 @pytest.fixture

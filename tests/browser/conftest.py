@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from apiary.host import create_app
 from tests.conftest import LiveSandbox
 from tests.servers import serve
+from tests.sqlite import Sqlite
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _NAMES = ["chromium", "chromium-browser", "google-chrome"]
@@ -92,24 +93,24 @@ MakeSite = Callable[..., Site]
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, sandbox: LiveSandbox) -> Iterator[MakeSite]:
+def make_site(tmp_path: Path, sandbox: LiveSandbox, sqlite: Sqlite) -> Iterator[MakeSite]:
     """Serves chat apps on http://localhost with the flag on; settings are passed as keywords."""
     with ExitStack() as stack:
 
         def make(**config: object) -> Site:
             port = free_port()
-            app = create_app(
-                {
-                    "TESTING": True,
-                    "APIARY_LIMITS": False,
-                    "OPENROUTER_OAUTH": "1",
-                    "APIARY_PUBLIC_URL": f"http://localhost:{port}",
-                    "APIARY_INSTANCE_PATH": str(tmp_path / f"site{port}"),
-                    "APIARY_OPENROUTER_URL": sandbox.url,
-                    "APIARY_SECRET_KEY": "only for tests, only for tests",
-                    **config,
-                }
-            )
+            settings = {
+                "TESTING": True,
+                "APIARY_LIMITS": False,
+                "OPENROUTER_OAUTH": "1",
+                "APIARY_PUBLIC_URL": f"http://localhost:{port}",
+                "APIARY_INSTANCE_PATH": str(tmp_path / f"site{port}"),
+                "APIARY_OPENROUTER_URL": sandbox.url,
+                "APIARY_SECRET_KEY": "only for tests, only for tests",
+                **config,
+            }
+            with sqlite.laid(settings):
+                app = create_app(settings)
             stack.callback(app.extensions["apiary"].http.dispose)
             stack.enter_context(serve(app, port=port))
             return Site(f"http://localhost:{port}", app, sandbox)

@@ -19,22 +19,21 @@ MakeHost = Callable[..., Flask]
 
 
 @pytest.fixture
-def make_host(tmp_path, sandbox, postgres) -> Iterator[MakeHost]:
+def make_host(tmp_path, sandbox, postgres, sqlite) -> Iterator[MakeHost]:
     """Makes chat apps that talk to the sandbox; settings are passed as keywords."""
     apps: list[Flask] = []
 
     def make(providers: Any = (), **config: Any) -> Flask:
-        app = create_app(
-            {
-                "TESTING": True,
-                "APIARY_LIMITS": False,
-                "APIARY_INSTANCE_PATH": str(tmp_path / f"host{len(apps)}"),
-                "APIARY_OPENROUTER_URL": sandbox.url,
-                "APIARY_SECRET_KEY": "only for tests, only for tests",
-                **config,
-            },
-            providers=providers,
-        )
+        settings = {
+            "TESTING": True,
+            "APIARY_LIMITS": False,
+            "APIARY_INSTANCE_PATH": str(tmp_path / f"host{len(apps)}"),
+            "APIARY_OPENROUTER_URL": sandbox.url,
+            "APIARY_SECRET_KEY": "only for tests, only for tests",
+            **config,
+        }
+        with sqlite.laid(settings):
+            app = create_app(settings, providers=providers)
 
         def upgrade() -> None:
             done = app.test_cli_runner().invoke(args=["apiary", "upgrade"])

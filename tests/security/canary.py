@@ -2,6 +2,8 @@
 
 import base64
 import re
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote
 
 PIECE = 12
@@ -21,6 +23,15 @@ def needles(secret: str, *, prefix: int = 0) -> set[str]:
         coded = base64.b64encode(raw[skip:].encode()).decode().rstrip("=")
         forms |= {coded[:-2], base64.urlsafe_b64encode(raw[skip:].encode()).decode()[:-4]}
     return {form[at : at + PIECE] for form in forms for at in range(len(form) - PIECE + 1)}
+
+
+def places(texts: Iterable[tuple[Any, str]], wanted: set[str]) -> list[Any]:
+    """The names of the texts in which one of these pieces stands."""
+    kept = list(texts)
+    # What stands in a hundred of them is looked at once.
+    if not leaks("\n".join(text for _, text in kept), wanted):
+        return []
+    return [name for name, text in kept if leaks(text, wanted)]
 
 
 def leaks(text: str, wanted: set[str]) -> set[str]:

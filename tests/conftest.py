@@ -28,7 +28,7 @@ class _Compiled(BytecodeCache):
     """Templates that were compiled for one app are there for the next one."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, ...], bytes] = {}
+        self._kept: dict[tuple[object, ...], bytes] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
         if code := self._kept.get(self._name(bucket)):
@@ -37,9 +37,11 @@ class _Compiled(BytecodeCache):
     def dump_bytecode(self, bucket: Bucket) -> None:
         self._kept[self._name(bucket)] = bucket.bytecode_to_string()
 
-    def _name(self, bucket: Bucket) -> tuple[str, ...]:
+    def _name(self, bucket: Bucket) -> tuple[object, ...]:
         # What is compiled depends on these too.
-        return bucket.key, *sorted(bucket.environment.extensions)
+        env = bucket.environment
+        marks = env.trim_blocks, env.lstrip_blocks, env.line_statement_prefix
+        return bucket.key, *marks, *sorted(env.extensions)
 
 
 def _in_memory() -> str:

@@ -60,7 +60,8 @@ class Eye:
 
         class Watched(FlaskClient):
             def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-                answer = super().open(*args, **kwargs)
+                # Read to the end and closed: a stream that is left open holds a place.
+                answer = super().open(*args, **{"buffered": True} | kwargs)
                 where = f"{answer.request.method} {answer.request.path}"
                 headers = "\n".join(f"{k}: {v}" for k, v in answer.headers.items())
                 eye.seen.append((where, f"{answer.status}\n{headers}\n"))

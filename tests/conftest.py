@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from flask import Flask, session
@@ -59,6 +60,10 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _in_memory())
 
 # Each app of a test would compile the same templates anew: most of what its pages cost.
 Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": _Compiled()}
+
+# How long one example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("apiary", deadline=None)
+hypothesis.settings.load_profile("apiary")
 
 #: Tests that drive a browser or processes of their own, and so depend on how busy a machine is.
 _REAL_TIME = ("browser", "faults", "scale", "test_commands.py", "test_packaging.py")

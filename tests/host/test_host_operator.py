@@ -48,6 +48,15 @@ def test_by_a_program(make_host):
         assert page.status_code == 403
 
 
+def test_the_way_back_is_looked_at_in_the_midst_of_a_page(make_host):
+    told = {"OPENROUTER_OAUTH": "1", "APIARY_PUBLIC_URL": "http://localhost:3000"}
+    client = make_host(APIARY_OPERATOR_TOKEN=TOKEN, **told).test_client()
+    with client.get("/operator", headers={"Authorization": f"Bearer {TOKEN}"}) as page:
+        assert page.status_code == 200
+        text = page.get_data(as_text=True)
+    assert "OpenRouter leads users back to http://localhost:3000/settings/openrouter/" in text
+
+
 def test_the_token_cannot_be_tried_out(make_host):
     browser = Browser(make_host(APIARY_OPERATOR_TOKEN=TOKEN, APIARY_LIMITS=True))
     seen = []

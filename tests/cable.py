@@ -29,11 +29,16 @@ class Cable:
             if self.pulled:
                 near.close()
                 continue
-            self._open.append(near)
             if self._silent:
+                self._open.append(near)
                 continue
-            far = socket.create_connection(("127.0.0.1", self.target))
-            self._open.append(far)
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                # The server has ended already; a page may still ask.
+                near.close()
+                continue
+            self._open += near, far
             for ends in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=ends, daemon=True).start()
 

@@ -141,6 +141,6 @@ def test_who_was_away_while_it_went_on_sees_all_of_it(
     before = r"Counting slowly: 1 2 3[ \d]*" if what == "continue" else ""
     site.sandbox.state.switches.pace = 0.01
     expect(counting.locator(".prose")).to_have_text(
-        re.compile(f"^{before}{WHOLE}$"), timeout=20_000
+        re.compile(f"^{before}{WHOLE}$"), timeout=40_000
     )
     quiet(counting)

@@ -20,14 +20,17 @@ async function ask(url, options) {
       ...options,
       headers: { Accept: "application/json", ...options.headers },
     });
-    const data = await response.json().catch(() => ({}));
+    const said = response.status === 204 ? {} : await response.json().catch(() => null);
+    // One that was cut off on its way tells nothing, whatever its head says.
+    const ok = response.ok && said !== null;
+    const data = said ?? {};
     // A limiter of the host's own answers with a page.
     const message =
       data.message ??
       (response.status === 429
         ? phrase("That was too often in a short time. Wait a moment and try again.")
         : phrase("This page is too old. Reload it and try again."));
-    return { ok: response.ok, status: response.status, data, message };
+    return { ok, status: response.status, data, message };
   } catch {
     const message = phrase("This site cannot be reached right now. Nothing was changed; try again.");
     return { ok: false, status: 0, data: {}, message };

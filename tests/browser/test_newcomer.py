@@ -78,6 +78,18 @@ def test_check_now_keeps_the_focus_and_says_so(page: Page, site: Site) -> None:
     expect(page.locator(f'{CARD} [data-action="check"]')).to_be_focused()
 
 
+def test_an_answer_that_is_cut_off_on_its_way_changes_no_card(page: Page, site: Site) -> None:
+    page.goto(site / "settings/")
+    window = press(page)
+    answer(window)
+    gone(window)
+    cut = {"status": 200, "content_type": "application/json", "body": '{"state": "conn'}
+    page.route("**/settings/openrouter/check", lambda route: route.fulfill(**cut))
+    page.click(f'{CARD} [data-action="check"]')
+    expect(page.locator(NOTICE)).to_contain_text("Reload it")
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+
+
 def test_a_used_up_model_gives_way_to_who_connects(
     page: Page, make_site: MakeSite, paste_key: str
 ) -> None:

@@ -78,8 +78,9 @@ class Transport(httpx.HTTPTransport):
             network_backend=backend,
             # One for each running answer, and some for lists and checks.
             max_connections=2200,
-            # All of them may serve again: with more at work than this httpcore keeps none.
-            max_keepalive_connections=2200,
+            # For each that is idle httpcore looks at all, with each request: many cost more than
+            # they save.
+            max_keepalive_connections=100,
             keepalive_expiry=30.0,
         )
 

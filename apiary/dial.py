@@ -1,7 +1,7 @@
 """The dial under every request: judged addresses, and a deadline for the whole of a call.
 
-httpcore makes the connections of httpx; this is what it makes them of. ``httpx2`` and
-``httpcore2`` are the maintained successors: the move to them is the imports here and in
+It is what the connections of :mod:`apiary.transport` are made of. ``httpx2`` and ``httpcore2``
+are the maintained successors: the move to them is the imports here, there and in
 :mod:`apiary.http`, and one requirement.
 """
 
@@ -26,63 +26,6 @@ tcp: Dial = httpcore.SyncBackend().connect_tcp
 #: Deadline of the call that this thread makes (in time.monotonic) and its scheme. The socket
 #: is reached only through httpcore, which has no limit for the time of a whole answer.
 call: ContextVar[tuple[float, str]] = ContextVar("apiary_http_call", default=(float("inf"), ""))
-
-
-class _Pool(httpcore.ConnectionPool):
-    """Closes no connection that some request was given.
-
-    httpcore asks its connections whether they are idle, or their servers gone, and one that was
-    given to a request is idle until that has begun to use it: it is closed under its hands then,
-    where another thread asks at that moment.
-    """
-
-    held: frozenset[Any] = frozenset()
-
-    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
-        return _Connection(
-            self,
-            origin=origin,
-            ssl_context=self._ssl_context,
-            keepalive_expiry=self._keepalive_expiry,
-            network_backend=self._network_backend,
-        )
-
-    def _assign_requests_to_connections(self) -> list[httpcore.ConnectionInterface]:
-        # Always called with the pool's lock held.
-        self.held = frozenset(request.connection for request in self._requests)
-        return super()._assign_requests_to_connections()
-
-
-class _Connection(httpcore.HTTPConnection):
-    def __init__(self, pool: _Pool, **given: Any) -> None:
-        super().__init__(**given)
-        self._pool = pool
-
-    def is_available(self) -> bool:
-        return self not in self._pool.held and super().is_available()
-
-    def is_idle(self) -> bool:
-        return self not in self._pool.held and super().is_idle()
-
-    def has_expired(self) -> bool:
-        return self not in self._pool.held and super().has_expired()
-
-
-class Transport(httpx.HTTPTransport):
-    """The usual transport over a pool whose connections our own backend makes."""
-
-    def __init__(self, tls: ssl.SSLContext, backend: httpcore.NetworkBackend) -> None:
-        # The parent's own would build a pool that cannot be told its backend.
-        self._pool = _Pool(
-            ssl_context=tls,
-            network_backend=backend,
-            # One for each running answer, and some for lists and checks.
-            max_connections=2200,
-            # For each that is idle httpcore looks at all, with each request: many cost more than
-            # they save.
-            max_keepalive_connections=100,
-            keepalive_expiry=30.0,
-        )
 
 
 class Backend(httpcore.NetworkBackend):

@@ -1,6 +1,7 @@
 """The only door to the outside: requests with an address policy, caps and time limits.
 
-Besides :mod:`apiary.dial`, which makes its connections, no other module imports httpx.
+Besides :mod:`apiary.transport` and :mod:`apiary.dial`, its connections, no other module imports
+httpx.
 """
 
 import contextlib
@@ -18,8 +19,9 @@ import httpx
 
 from .addresses import Policy, Resolver, system_resolver
 from .chunks import Chunks, Malformed
-from .dial import Backend, Dial, Stream, Transport, call, certificates, tcp
+from .dial import Backend, Dial, Stream, call, certificates, tcp
 from .replies import PAUSE, Events, Reason, Reply, Unusable, parse
+from .transport import Transport
 
 __all__ = ["PAUSE", "Events", "Http", "Reply", "Unusable"]
 

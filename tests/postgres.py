@@ -1,8 +1,9 @@
 """PostgreSQL databases for tests.
 
-To make one, migrate it and drop it costs more than most tests do with it. One in which nothing
-but rows has changed is emptied and given to a later test, under another name: what an earlier
-test left running does not find it there. All others are dropped after their test.
+To make one, migrate it and drop it costs far more than most tests do with it: the server writes
+all of it to its disk, and waits. One in which nothing but rows has changed is emptied and given to
+a later test, under another name: what an earlier test left running does not find it there. All
+others are dropped after their test.
 """
 
 import secrets
@@ -44,6 +45,8 @@ DO $$ DECLARE name text; BEGIN
     PERFORM setval(format('%I', name)::regclass, 1, false);
   END LOOP;
 END $$"""
+#: The kind in which there is nothing yet.
+_BLANK = "blank"
 
 
 class Postgres:
@@ -58,17 +61,38 @@ class Postgres:
         self._shapes: dict[str, str] = {}
         self._free: dict[str, list[str]] = defaultdict(list)
         self._given: set[str] = set()
+        #: Begins the names of all of ours, and tells whose they are.
+        self._ours = f"apiary_test_{secrets.token_hex(4)}"
 
     @cached_property
     def _admin(self) -> psycopg.Connection:
-        return psycopg.connect(self.server, autocommit=True)
+        made = psycopg.connect(self.server, autocommit=True, application_name=self._ours)
+        # Tests that end PostgreSQL itself bring their own.
+        made.execute("SET synchronous_commit = off")
+        self._sweep(made)
+        return made
+
+    def _sweep(self, admin: psycopg.Connection) -> None:
+        """Drop what the tests of a process left that was killed: it is connected no more."""
+        left = admin.execute(
+            "SELECT d.datname FROM pg_database d WHERE d.datname LIKE %s AND NOT EXISTS ("
+            " SELECT FROM pg_stat_activity WHERE application_name = left(d.datname, %s))",
+            (r"apiary\_test\_%", len(self._ours)),
+        )
+        for (name,) in left.fetchall():
+            # Others sweep too.
+            with suppress(psycopg.Error):
+                admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def new(self) -> str:
         """The URL of a database in which there is nothing."""
-        name = f"apiary_{secrets.token_hex(6)}"
-        self._admin.execute(f'CREATE DATABASE "{name}"')
-        # Tests that end PostgreSQL itself bring their own.
-        self._admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+        name = f"{self._ours}_{secrets.token_hex(6)}"
+        if self._free[_BLANK]:
+            self._give(_BLANK, name)
+        else:
+            self._admin.execute(f'CREATE DATABASE "{name}"')
+            self._admin.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+            self._shapes.setdefault(_BLANK, self._shape(name))
         self._given.add(name)
         return self._url(name)
 
@@ -81,8 +105,8 @@ class Postgres:
         if name not in self._given or self._filled(name):
             upgrade()
         elif self._free[kind]:
-            self._drop(name)
-            self._admin.execute(f'ALTER DATABASE "{self._free[kind].pop()}" RENAME TO "{name}"')
+            self._keep(name, _BLANK)
+            self._give(kind, name)
         else:
             upgrade()
             self._shapes.setdefault(kind, self._shape(name))
@@ -90,13 +114,9 @@ class Postgres:
     def take_back(self) -> None:
         """Empty the databases that tests were given, or drop them."""
         for name in self._given:
-            self._admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-            )
+            self._end(name)
             if kind := self._emptied(name):
-                kept = f"{name}_kept"
-                self._admin.execute(f'ALTER DATABASE "{name}" RENAME TO "{kept}"')
-                self._free[kind].append(kept)
+                self._keep(name, kind)
             else:
                 self._drop(name)
         self._given.clear()
@@ -129,6 +149,21 @@ class Postgres:
                     inside.execute(_EMPTY)
                     return kind
         return ""
+
+    def _end(self, name: str) -> None:
+        """End what is connected to it."""
+        self._admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+
+    def _keep(self, name: str, kind: str) -> None:
+        kept = f"{self._ours}_{secrets.token_hex(6)}_kept"
+        self._end(name)
+        self._admin.execute(f'ALTER DATABASE "{name}" RENAME TO "{kept}"')
+        self._free[kind].append(kept)
+
+    def _give(self, kind: str, name: str) -> None:
+        self._admin.execute(f'ALTER DATABASE "{self._free[kind].pop()}" RENAME TO "{name}"')
 
     def _drop(self, name: str) -> None:
         self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -15,9 +15,9 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
+from .blueprint import callback_pattern
 from .config import is_loopback
 from .findings import Check as Check
-from .places import callback_pattern
 from .reach import providers
 from .state import State
 from .stored import database, vault

@@ -13,6 +13,7 @@ from flask import Flask, current_app
 from . import db, mounting, readiness
 from . import doctor as examination
 from .addresses import Policy
+from .blueprint import checked_prefix
 from .cli import commands
 from .client import Answer, BeforeSend, Catalogue, Client, Messages
 from .config import VARIABLES, Settings, Variable
@@ -22,7 +23,6 @@ from .findings import Check
 from .http import Http
 from .oauth.connect import AuthServer, Connect
 from .oauth.openrouter import OpenRouter
-from .places import checked_prefix
 from .providers import load
 from .providers.base import ChatRequest, Model, Provider, Stream
 from .secret import Secret

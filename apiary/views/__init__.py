@@ -13,9 +13,9 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from .. import db as db
 from .._assets import STATIC, TEMPLATES
+from ..blueprint import Pages
 from ..errors import DatabaseDown
 from ..oauth.connect import AuthServer
-from ..places import Pages
 from ..state import current
 from ..translation import language, localized
 from . import connect, guards, settings, ways

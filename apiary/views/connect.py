@@ -16,7 +16,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from .. import places
+from .. import blueprint
 from ..config import is_loopback
 from ..oauth import flows, pkce
 from ..oauth.connect import Answer, other_account, read_limit
@@ -45,12 +45,14 @@ def start(provider: str) -> ResponseReturnValue:
     except ValueError:
         return _refuse(me, provider, attempt, "limit", 422)
     site = _site()
+    callback = None
     # Where the code is copied by hand nothing leads back here, so our own address is not needed.
     if display != "code":
         if site is None:
             return _refuse(me, provider, attempt, "address", 409)
         if urlsplit(site).netloc != request.host:
             return _elsewhere(site)
+        callback = partial(blueprint.callback, site, provider)
     try:
         started = current().connect.start(
             me,
@@ -60,7 +62,7 @@ def start(provider: str) -> ResponseReturnValue:
             display=display,
             back=form.back.data or "settings",
             limit=limit,
-            callback=None if display == "code" else partial(places.callback, site or "", provider),
+            callback=callback,
         )
     except flows.AttemptUsed:
         return pages.problem("used", 409)

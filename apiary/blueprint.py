@@ -1,4 +1,4 @@
-"""Where our pages stand in somebody else's app: host, subdomain, and variables in the prefix.
+"""The blueprint of our pages in somebody else's app: host, subdomain, variables in the prefix.
 
 Flask hands the values of such variables to every view and wants them back for every link. Our
 views know nothing of them: they are laid aside before a view, and put into each link after it.

@@ -15,6 +15,7 @@ from typing import Any
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from .edge import LARGEST_BODY
+from .parting import Parting
 
 _log = logging.getLogger(__name__)
 #: Seconds for a head, and further ones for each so many bytes of a body, up to so many of them.
@@ -28,9 +29,6 @@ _OPEN = re.compile(rb"\r\n(?:transfer-encoding:|expect:)", re.I)
 _END = b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n" + _END
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _END
-#: After our last word a connection stays open for so many seconds, and so many bytes that may
-#: still come: a client that is cut off while it sends may lose what it was told.
-_LINGER, _MOST_LINGERING = 2.0, 64 * 1024
 #: How long a request may be in coming where there is no room for others, and seconds between two
 #: complaints about that.
 _BRIEF, _TELL = 2.0, 60.0
@@ -87,10 +85,13 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             self.worker_connections: int = min(self.cfg.worker_connections, files * 3 // 4)
         self._held = 0
         self._told = -_TELL
-        #: Connections that have heard our last word, and until when they are waited for.
-        self._parting: dict[Any, float] = {}
         self._slow: dict[Any, float] = {}
         self._slow_lock = threading.Lock()
+
+    def run(self) -> None:
+        # Only now is there a poller.
+        self._parting = Parting(self.poller, self._close)
+        super().run()
 
     def accept(self, listener: Any) -> None:
         # Of these two the first bytes are not a request's.
@@ -155,7 +156,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             elif arrival.refused or (arrival.slow and not self._seat(conn)):
                 with suppress(OSError):
                     conn.sock.send(arrival.refused or _BUSY)
-                self._part(conn)
+                self._parting.begin(conn)
             else:
                 conn.data_ready = True
                 self.enqueue_req(conn)
@@ -214,40 +215,6 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    def _part(self, conn: Any) -> None:
-        """Close a connection that has heard our last word, once it has or has had its time.
-
-        gunicorn waits for that in its main thread, which is the one that reads here: a few
-        clients that ask for nothing more and hold on would keep everybody else waiting.
-        """
-        left = _MOST_LINGERING
-
-        def hear(sock: Any) -> None:
-            nonlocal left
-            try:
-                data = sock.recv(_PIECE)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            left -= len(data)
-            if not data or left < 0:
-                self._parted(conn)
-
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, EVENT_READ, hear)
-        except (OSError, ValueError, KeyError):
-            self._close(conn)
-        else:
-            self._parting[conn] = time.monotonic() + _LINGER
-
-    def _parted(self, conn: Any) -> None:
-        del self._parting[conn]
-        self.poller.unregister(conn.sock)
-        self._close(conn)
-
     def _seat(self, conn: Any) -> bool:
         """Whether a thread may be kept waiting. Who may not is told to come again."""
         with self._slow_lock:
@@ -271,7 +238,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         kept = not fs.cancelled() and not fs.exception() and fs.result()
         if not kept:
-            self._part(conn)
+            self._parting.begin(conn)
             return
         if kept is True and hasattr(conn, "arrival"):
             early = conn.parser.unreader.take_buffered()
@@ -289,8 +256,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             if hasattr(conn, "arrival"):
                 self._leave(conn)
                 self._close(conn)
-        for conn in [conn for conn, until in self._parting.items() if until <= now]:
-            self._parted(conn)
+        self._parting.end_late()
         with self._slow_lock:
             late = [conn for conn, until in self._slow.items() if until <= now]
         for conn in late:

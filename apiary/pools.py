@@ -36,6 +36,11 @@ class FileGone(DatabaseDown, peewee.OperationalError):
         self.why = why
 
 
+class _Connection(sqlite3.Connection):
+    #: Which of the files that lay there one after the other it has open, by number.
+    file = 0
+
+
 class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
     """Keeps a few connections open between requests: to open one costs more than a small query.
 
@@ -47,6 +52,11 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
     #: Whether the file was not there at the start of this process and was made.
     made = False
     _process = 0
+    #: The number of the file that is used now; no connection begins with it.
+    _current = 0
+
+    def __init__(self, database: str, **more: Any) -> None:
+        super().__init__(database, factory=_Connection, **more)
 
     def _connect(self) -> Any:
         if self._process != os.getpid():
@@ -58,13 +68,13 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
             self._next_look = 0.0
         if not self._connections and not self._in_use:
             # Nothing is open, so there is nothing that a file could be different from.
-            self._current: set[int] = set()
+            self._current += 1
             self._file: _Id = None
             self._beside: tuple[_Id, ...] = ()
         self._look()
         connection = super()._connect()
-        if id(connection) not in self._current:
-            self._current.add(id(connection))
+        if connection.file != self._current:
+            connection.file = self._current
             self._file, self._beside = _id(self.database), self._companions()
         return connection
 
@@ -99,7 +109,7 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
         if not _has_our_tables(self.database):
             return f"{self.database} was replaced by a file without the tables of Apiary."
         _log.error("%s was replaced while it was in use; the new one is used now.", self.database)
-        self._current.clear()
+        self._current += 1
         self._file = None
         self.close_idle()
         return ""
@@ -111,7 +121,7 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
         if None in self._beside:
             # The first one that wrote has made them.
             self._beside = self._companions()
-        few = id(conn) in self._current and len(self._connections) < _IDLE
+        few = conn.file == self._current and len(self._connections) < _IDLE
         return few and bool(super()._can_reuse(conn))
 
     def rollback(self) -> None:

@@ -57,6 +57,10 @@ class Readers:
         self._of_owner: dict[str, int] = {}
         self._thread: threading.Thread | None = None
 
+    def count(self) -> int:
+        """How many read now."""
+        return len(self._seats)
+
     def enter(
         self, app: Flask, person: "Person", message_id: str | None = None, *, thread: bool
     ) -> Seat:

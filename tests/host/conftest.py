@@ -54,7 +54,7 @@ def make_host(tmp_path, sandbox, postgres, sqlite) -> Iterator[MakeHost]:
                 assert answer.wait(10)
         # A stream that a test leaves open holds its place, and a thread that looks after it and
         # goes on to do so, and to log, while other tests run.
-        assert not host.readers._seats, "a stream was not closed"
+        assert host.readers.count() == 0, "a stream was not closed"
         state = app.extensions["apiary"]
         state.http.dispose()
         if hasattr(state.database, "close_all"):

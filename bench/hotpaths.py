@@ -178,7 +178,8 @@ def _one(
     thread.start()
     time.sleep(1)
     command = [str(spy), "record", "--subprocesses", "--threads", "--gil", "--rate", "250"]
-    command += ["--format", "raw"]
+    # Stopped for each look, threads that have just been woken are seen too often.
+    command += ["--nonblocking", "--format", "raw"]
     command += ["--pid", str(server.process.pid), "--duration", str(SECONDS), "--output", str(out)]
     cpu = world.procstat.cpu(server.pids)
     done = subprocess.run(command, capture_output=True, text=True)

@@ -282,6 +282,9 @@ class Answers:
         self._most = most
         self._lock = threading.Lock()
         self._by_conversation: dict[str, Answer] = {}
+        #: Those of them that ran at the last look: each that is asked looks at all of these, and
+        #: in a minute many more end.
+        self._running: dict[str, Answer] = {}
         self._swept = 0.0
         self.relay = Relay()
 
@@ -298,18 +301,20 @@ class Answers:
                     "busy",
                     gettext("An answer is still being written here. Stop it, or wait for it."),
                 )
-            running = [a.owner for a in self._by_conversation.values() if a.ended is None]
+            running = [a.owner for a in self._still_running()]
             if running.count(answer.owner) >= MOST_PER_OWNER:
                 raise too_many()
             if len(running) >= min(MOST, self._most or MOST):
                 raise busy()
             self._by_conversation[answer.conversation_id] = answer
+            self._running[answer.conversation_id] = answer
 
     def drop(self, answer: Answer) -> None:
         """Give the place back of an answer that never began."""
         with self._lock:
             if self._by_conversation.get(answer.conversation_id) is answer:
                 del self._by_conversation[answer.conversation_id]
+                self._running.pop(answer.conversation_id, None)
 
     def find(self, conversation_id: str) -> Answer | None:
         """The conversation's answer, running or just finished."""
@@ -329,17 +334,19 @@ class Answers:
 
     def all_running(self, owner: str | None = None) -> list[Answer]:
         with self._lock:
-            return [
-                a
-                for a in self._by_conversation.values()
-                if a.ended is None and owner in (None, a.owner)
-            ]
+            return [a for a in self._still_running() if owner in (None, a.owner)]
 
     def all_kept(self) -> list[Answer]:
         """The running answers, and those that ended less than a minute ago."""
         with self._lock:
             self._sweep()
             return list(self._by_conversation.values())
+
+    def _still_running(self) -> list[Answer]:
+        """The caller has the lock."""
+        for key in [key for key, a in self._running.items() if a.ended is not None]:
+            del self._running[key]
+        return list(self._running.values())
 
     def _sweep(self) -> None:
         now = time.monotonic()

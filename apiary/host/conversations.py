@@ -222,7 +222,9 @@ def history(
 def title_of(text: str, longest: int = TITLE_LENGTH) -> str:
     """A title of one line from the first question, or from what somebody wrote for one."""
     line = " ".join(text.split())
-    shown = "".join(c for c in line if c.isprintable()) or gettext("Conversation")
+    if not line.isprintable():
+        line = "".join(c for c in line if c.isprintable())
+    shown = line or gettext("Conversation")
     return shown if len(shown) <= longest else shown[: longest - 1].rstrip() + "…"
 
 

@@ -15,8 +15,9 @@ def chat(page: Page, site: Site, paste_key: str) -> Iterator[Page]:
 
 
 def press(page: Page, selector: str) -> None:
-    """Press a button by keyboard."""
+    """Press a button by keyboard, once it is there: one that is hidden takes no focus."""
     button = page.locator(selector)
+    expect(button).to_be_visible()
     button.focus()
     expect(button).to_be_focused()
     page.keyboard.press("Enter")

@@ -11,7 +11,8 @@ for (const section of document.querySelectorAll("section[data-provider]")) {
   watchDisconnect(card);
   watchCheck(card);
   // With the flag off nothing of Connect is loaded.
-  if (card.part("connect-form")) import("./connect.js").then((connect) => connect.watch(card));
+  // Where it cannot be had, as from a page that is left already, the form goes on in this tab.
+  if (card.part("connect-form")) import("./connect.js").then((connect) => connect.watch(card), () => {});
   // Another tab may have changed the connection while this page lay in the back-forward cache.
   addEventListener("pageshow", (event) => event.persisted && card.refresh());
 }

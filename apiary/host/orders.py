@@ -82,7 +82,7 @@ class Payment:
 def take_place(owner: str, conversation: Conversation, message_id: str | None = None) -> Answer:
     """Take the conversation's place for an answer.
 
-    :param message_id: the answer that goes on; left out, a new one.
+    :param message_id: the id of the answer; left out, a new one.
     :raises Refusal: an answer is running here, or too many elsewhere.
     """
     answer = Answer(message_id or new_id(), conversation.id, owner)

@@ -88,14 +88,19 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
 
 
 def again(
-    owner: str, conversation: Conversation, wish: Wish, message_id: str | None = None
+    owner: str,
+    conversation: Conversation,
+    wish: Wish,
+    message_id: str | None = None,
+    answer_id: str | None = None,
 ) -> Answer:
     """Answer a question once more; the answer that it had stays beside the new one.
 
     :param message_id: the question or an answer to it; left out, the last question shown.
+    :param answer_id: made by who asks, for the new answer.
     :raises Refusal: there is no question, or nothing can answer it now; nothing was changed.
     """
-    answer = orders.take_place(owner, conversation)
+    answer = orders.take_place(owner, conversation, answer_id)
     try:
         rows = orders.settled(conversation)
         head = conversation.head if message_id is None else _find(rows, message_id).id

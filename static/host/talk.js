@@ -4,7 +4,7 @@ import { Answer, newTurn } from "./answer.js";
 import { identify, versionsOf } from "./branches.js";
 import { hideError, showError } from "./errors.js";
 import { isIn, land } from "./focus.js";
-import { OFFLINE, post, problem, store } from "./http.js";
+import { newId, OFFLINE, post, problem, store } from "./http.js";
 import { consume, follow, followAgain } from "./stream.js";
 import { phrase } from "./words.js";
 
@@ -70,9 +70,9 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
 
   /**
    * Answers a question once more, beside the answer that it has.
-   * @param wish {turn: the question or its answer, max_tokens}
+   * @param wish {turn: the question or its answer, max_tokens, id: of the new answer}
    */
-  async function retry({ turn, ...wish } = {}) {
+  async function retry({ turn, id = newId(), ...wish } = {}) {
     if (running || !base) return;
     let asked = turn ?? lastQuestion();
     while (asked && !asked.matches(".asked")) asked = asked.previousElementSibling;
@@ -81,15 +81,15 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     old.forEach((el) => (el.hidden = true));
     waiting = false;
     const answer = begin(versions);
-    const body = { ...choice(), ...wish, ...(turn && { message_id: asked.dataset.id }) };
+    const body = { id, ...choice(), ...wish, ...(turn && { message_id: asked.dataset.id }) };
     const taken = await write(answer, () => post(`${base}/retry`, body, { signal: running.signal }), {
       taken: () => old.forEach((el) => el.remove()),
-      resend: () => retry({ turn, ...wish }),
+      resend: () => retry({ turn, id, ...wish }),
     });
     if (!taken) old.forEach((el) => (el.hidden = el.dataset.state === "failed"));
   }
 
-  /** Lets an answer that was cut go on; it comes back as one text. */
+  /** Lets an answer that was cut go on; it comes back as one text, also where it has gone on unheard. */
   async function goOn(el) {
     if (running || !base) return;
     const had = isIn(el);
@@ -98,11 +98,12 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     const trouble = el.querySelector(".trouble");
     hideError(trouble);
     let error = OFFLINE;
+    const continued = Number(el.dataset.continued ?? 0);
     try {
-      const body = { message_id: el.dataset.id, ...choice() };
+      const body = { message_id: el.dataset.id, continued, ...choice() };
       const response = await post(`${base}/continue`, body, { signal: running.signal });
       if (response.ok) {
-        el.dataset.continued = "";
+        el.dataset.continued = continued + 1;
         return read(new Answer(el, can, choice()), response);
       }
       error = await problem(response);
@@ -269,8 +270,9 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     if (typeof response !== "string") return read(answer, response);
     // It ended between the page and this question; once is enough to look again.
     const key = `looked:${base}`;
-    const again = store.get(key) !== location.href + last?.dataset.id;
-    store.set(key, again ? location.href + last?.dataset.id : null);
+    const looked = `${last?.dataset.id}.${last?.dataset.continued ?? 0}`;
+    const again = store.get(key) !== looked;
+    store.set(key, again ? looked : null);
     if (response === "gone" && again) return location.reload();
     finish(answer, () => answer.fail({ ...OFFLINE, message: phrase("This answer broke off."), action: "retry" }));
   }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import MakeSite, Site
 from tests.browser.test_answers import choose, entered, quiet, say
@@ -141,6 +141,50 @@ def test_who_was_away_while_it_went_on_sees_all_of_it(
     before = r"Counting slowly: 1 2 3[ \d]*" if what == "continue" else ""
     site.sandbox.state.switches.pace = 0.01
     expect(counting.locator(".prose")).to_have_text(
-        re.compile(f"^{before}{WHOLE}$"), timeout=40_000
+        re.compile(rf"^{before}{WHOLE}\s*$"), timeout=40_000
     )
     quiet(counting)
+
+
+def unheard(page: Page, what: str, press: str) -> None:
+    """Press a button whose request arrives, and whose response does not."""
+
+    def swallow(route: Route) -> None:
+        route.fetch()  # to the answer's end
+        route.abort("connectionreset")
+
+    page.route(f"**/{what}", swallow)
+    page.click(press)
+    expect(page.locator(".trouble:visible")).to_contain_text("could not be reached")
+    page.unroute(f"**/{what}")
+
+
+def test_what_went_on_unheard_goes_on_once(page: Page, site: Site, paste_key: str) -> None:
+    entered(page, site, paste_key, "sandbox/cut")
+    say(page, "one")
+    expect(page.locator(".trouble")).to_be_visible()
+    choose(page, "sandbox/echo")
+    unheard(page, "continue", '[data-action="continue"]')
+    asked = len(site.sandbox.state.journal.chats())
+    page.click('.trouble button:has-text("Try again")')
+    expect(page.locator(".stats")).to_contain_text("Continued")
+    quiet(page)
+    assert len(site.sandbox.state.journal.chats()) == asked
+    assert page.locator(".prose").inner_text().count("Go on from exactly") <= 1
+    # Whoever asks for more after that gets more.
+    page.reload()
+    assert page.locator(".answer").get_attribute("data-continued") == "1"
+
+
+def test_an_answer_that_was_asked_for_once_more_unheard_is_the_one(
+    page: Page, site: Site, paste_key: str
+) -> None:
+    entered(page, site, paste_key)
+    say(page, "one")
+    quiet(page)
+    unheard(page, "retry", '[data-action="regenerate"]')
+    asked = len(site.sandbox.state.journal.chats())
+    page.click('.trouble:visible button:has-text("Try again")')
+    expect(page.locator(".at:visible")).to_have_text("2 / 2")
+    quiet(page)
+    assert len(site.sandbox.state.journal.chats()) == asked

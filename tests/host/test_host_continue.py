@@ -212,3 +212,37 @@ def test_who_goes_on_does_not_pay_for_what_was_before(builtin, paste_key, before
     if before == "operator":
         assert int(lines["builtin"]["prompt_tokens"]) == row["prompt_tokens"]
     assert sorted(lines) == (["builtin", "key"] if before == "operator" else ["key"])
+
+
+def test_what_goes_on_already_is_read_and_not_paid_twice(chatter, sandbox):
+    conversation = chatter.conversation()
+    chatter.ask("hello", conversation, model="sandbox/cut")
+    answer = chatter.messages(conversation)[-1]["id"]
+    with go_on(chatter, conversation, answer, model="sandbox/echo", continued=0) as more:
+        whole = text_of(events(more))
+    for finds in ("in memory", "in the database"):
+        asked = len(sandbox.state.journal.chats())
+        with go_on(chatter, conversation, answer, model="sandbox/echo", continued=0) as more:
+            assert text_of(events(more)) == whole, finds
+        assert len(sandbox.state.journal.chats()) == asked
+        # Its place is another answer's by then.
+        chatter.ask("and", conversation, model="sandbox/echo")
+    for wrong in (-1, True, "1"):
+        with go_on(chatter, conversation, answer, continued=wrong) as refused:
+            assert refused.status_code == 400
+
+
+def test_who_asks_for_the_same_answer_twice_reads_the_first(chatter, sandbox):
+    conversation = chatter.conversation()
+    chatter.ask("hello", conversation, model="sandbox/echo")
+    asked = len(sandbox.state.journal.chats())
+    for _ in range(2):
+        with chatter.send(f"/c/{conversation}/retry", {"id": "second-answer-of-mine"}) as more:
+            assert text_of(events(more)) == "hello"
+    assert len(sandbox.state.journal.chats()) == asked + 1
+    assert chatter.messages(conversation)[-1]["id"] == "second-answer-of-mine"
+    # Of another conversation it is nothing that one could read here.
+    other = chatter.conversation()
+    chatter.ask("other", other, model="sandbox/echo")
+    with chatter.send(f"/c/{other}/retry", {"id": "second-answer-of-mine"}) as refused:
+        assert refused.status_code == 409

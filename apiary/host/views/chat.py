@@ -42,7 +42,7 @@ from ..state import here
 from ..tables import Conversation
 from ..visitors import owner, person, unauthorized
 from . import listing
-from .inputs import draft, message_id, title, wish
+from .inputs import continued, draft, message_id, new_id, title, wish
 
 blueprint = Blueprint("chat", __name__)
 listing.register(blueprint)
@@ -95,26 +95,30 @@ def ask(id: str) -> AnyResponse:
     if written is None:
         # It was kept, and not asked yet.
         return _events(lambda _: _follow(turns.again(owner(), conversation, wanted, known.id)))
-    answer = here().answers.find(conversation.id)
-    if answer is not None and answer.message_id == written:
-        return _events(lambda _: _follow(answer))
-    return _events(lambda seat: elsewhere.follow(orders.this_app(), written, seat), written)
+    return _written(conversation, written)
 
 
 @blueprint.post("/c/<id>/retry")
 def retry(id: str) -> AnyResponse:
     conversation = conversations.find(owner(), id)
-    wanted, about = wish(), message_id()
-    return _answer(conversation, lambda: turns.again(owner(), conversation, wanted, about))
+    wanted, about, id_of_answer = wish(), message_id(), new_id()
+    if id_of_answer is not None and repeats.begun(conversation, id_of_answer):
+        return _written(conversation, id_of_answer)
+    return _answer(
+        conversation,
+        lambda: turns.again(owner(), conversation, wanted, about, id_of_answer),
+    )
 
 
 @blueprint.post("/c/<id>/continue")
 def go_on(id: str) -> AnyResponse:
     """Let an answer that was cut go on."""
     conversation = conversations.find(owner(), id)
-    wanted, about = wish(), message_id()
+    wanted, about, known = wish(), message_id(), continued()
     if about is None:
         abort(400, gettext("Name the answer that is to go on."))
+    if repeats.went_on(conversation, about, known):
+        return _written(conversation, about)
     return _answer(conversation, lambda: turns.go_on(owner(), conversation, wanted, about))
 
 
@@ -200,6 +204,14 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
     else:
         _wait(answer)
     return redirect(url_for("chat.show", id=conversation.id), 303)
+
+
+def _written(conversation: Conversation, id: str) -> Response:
+    """An answer that was begun already, from its beginning."""
+    answer = here().answers.find(conversation.id)
+    if answer is not None and answer.message_id == id and not record.went_on(answer):
+        return _events(lambda _: _follow(answer))
+    return _events(lambda seat: elsewhere.follow(orders.this_app(), id, seat), id)
 
 
 def _wait(answer: Answer) -> None:

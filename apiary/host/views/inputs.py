@@ -47,6 +47,21 @@ def message_id() -> str | None:
     return _word(_fields(), "message_id", _ID)
 
 
+def new_id() -> str | None:
+    """The id that the sender made for the answer it asks for, None where it made none."""
+    return _word(_fields(), "id", _NEW_ID)
+
+
+def continued() -> int | None:
+    """How often an answer had gone on when its reader asked for more, None where it is not said."""
+    known = _fields().get("continued")
+    if known is None:
+        return None
+    if not isinstance(known, int) or isinstance(known, bool) or known < 0:
+        abort(400, gettext("%(field)s must be a whole number.", field="continued"))
+    return known
+
+
 def _text(may_be_empty: bool = False) -> str:
     text = _fields().get("text")
     if not isinstance(text, str):

@@ -62,7 +62,7 @@ class Apiary:
     :param locale: returns the tag of the language of who is asking, such as ``de``, or None for
         English. Left out, Flask-Babel is asked where the app has it; else it is English.
     :param translations: folders with further catalogues ``<tag>/LC_MESSAGES/apiary.mo``: other
-        languages, or other words than ours.
+        languages, or other words than ours. Paths begin at the app's ``root_path``.
     :param variables: settings of the host's, which ``flask apiary flags`` shows too.
 
     The functions may be async where Flask's own views may: with ``flask[async]``.
@@ -100,7 +100,7 @@ class Apiary:
         self._before_send = before_send
         self._may_add_endpoint = may_add_endpoint
         self._locale = locale
-        self._translations = tuple(Path(folder) for folder in translations)
+        self._translations = tuple(translations)
         self._variables = tuple(variables)
         if app is not None:
             self.init_app(app)
@@ -124,6 +124,7 @@ class Apiary:
         http = Http(Policy.from_settings(settings))
         extra = self._extra(settings, http) if callable(self._extra) else self._extra
         providers = load(settings, http, tuple(extra))
+        translations = mounting.folders(app, "translations", self._translations)
         vault = Vault(ring)
         servers: dict[str, AuthServer] = {}
         if settings.openrouter_oauth:
@@ -151,7 +152,7 @@ class Apiary:
             asks_flask_login=self._owner is None,
             home=self._home,
             may_add_endpoint=ready(self._may_add_endpoint or (lambda owner: True)),
-            languages=Languages(ready(self._locale or babel_locale), self._translations),
+            languages=Languages(ready(self._locale or babel_locale), translations),
             variables=variables,
         )
         pages = make_blueprint(servers, prefix, self._host, self._subdomain)

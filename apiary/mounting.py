@@ -39,6 +39,18 @@ def check_settings(given: Iterable[str], known: Iterable[str]) -> None:
             raise ConfigError(f"{name} is not a setting of Apiary. Did you mean {names[near[0]]}?")
 
 
+def folders(app: Flask, name: str, given: Iterable[str | Path]) -> list[Path]:
+    """Folders that an argument names, as Flask looks for its own: beside the app's code.
+
+    :raises ConfigError: there is none.
+    """
+    found = [Path(app.root_path, folder) for folder in given]
+    for folder in found:
+        if not folder.is_dir():
+            raise ConfigError(f"{name} names {folder}, which is no folder.")
+    return found
+
+
 def handed_over(given: peewee.Database | peewee.DatabaseProxy) -> peewee.Database:
     """The database of the host's own, ready to be opened.
 

@@ -22,7 +22,7 @@ def make_host(tmp_path: Path, sandbox: LiveSandbox) -> Iterator[MakeHost]:
     def make(options: Mapping[str, Any] | None = None, **config: object) -> Flask:
         folder = tmp_path / f"host{len(made)}"
         folders = {"instance_path": str(folder), "root_path": str(folder)}
-        app = Flask(__name__, **folders, **(options or {}))
+        app = Flask(__name__, **{**folders, **(options or {})})
         app.config.update(
             SECRET_KEY="only for tests, only for tests",
             TESTING=True,

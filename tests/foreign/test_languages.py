@@ -13,7 +13,7 @@ from babel.messages.mofile import write_mo
 from flask import Flask, render_template_string, request, session
 from flask.testing import FlaskClient
 
-from apiary import Apiary, Facts, NotConnected, Secret, database, localized
+from apiary import Apiary, ConfigError, Facts, NotConnected, Secret, database, localized
 from apiary.sandbox import PASTE_KEY
 from apiary.translation import Sentence, say, say_n
 from tests.foreign.hosts import MakeHost
@@ -152,22 +152,19 @@ def test_a_host_may_say_the_language_itself(
 
 
 def test_a_host_may_bring_a_language_and_other_words(make_host: MakeHost, tmp_path: Path) -> None:
+    """Its folder lies beside its code, wherever it is started."""
+    app = make_host({"root_path": str(tmp_path / "app")})
     own = {"fr": {"Your models": "Vos modèles"}, "de": {"Your models": "Eure Modelle"}}
     for tag, texts in own.items():
         catalogue = Catalog(locale=tag)
         for text, said in texts.items():
             catalogue.add(text, said)
-        folder = tmp_path / "words" / tag / "LC_MESSAGES"
+        folder = tmp_path / "app" / "words" / tag / "LC_MESSAGES"
         folder.mkdir(parents=True)
         with (folder / "apiary.mo").open("wb") as file:
             write_mo(file, catalogue)
-    app = make_host()
-    Apiary(
-        app,
-        owner=lambda: "ann",
-        locale=lambda: request.args["in"],
-        translations=[tmp_path / "words"],
-    )
+    asked = lambda: request.args["in"]  # noqa: E731
+    Apiary(app, owner=lambda: "ann", locale=asked, translations=["words"])
     client = app.test_client()
     french = client.get("/settings/?in=fr").text
     # What it does not translate is English.
@@ -175,6 +172,11 @@ def test_a_host_may_bring_a_language_and_other_words(make_host: MakeHost, tmp_pa
     german = client.get("/settings/?in=de").text
     assert "<h1>Eure Modelle</h1>" in german and "Schlüssel speichern" in german
     assert json.loads(re.search(r"data-apiary-words>(.*?)</script>", german)[1])
+
+
+def test_a_folder_that_is_not_there_is_said(make_host: MakeHost) -> None:
+    with pytest.raises(ConfigError, match=r"translations.*wrods, which is no folder"):
+        Apiary(make_host(), translations=["wrods"])
 
 
 def test_a_card_in_a_page_of_the_hosts_brings_its_words(german: Flask) -> None:

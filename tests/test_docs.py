@@ -1,6 +1,8 @@
 """The documentation is true: its code runs, its links lead somewhere."""
 
+import configparser
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -78,6 +80,20 @@ def test_links_lead_somewhere(page: Path) -> None:
             heads = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.M)
             slugs = {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
             assert anchor in slugs, link
+
+
+def test_every_dependency_has_its_reason() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    wanted = [line for text in lists for line in text.split("\n")]
+    wanted += [line for group in groups.values() for line in group if isinstance(line, str)]
+    names = {re.split(r"[\[<>=]", line)[0].lower() for line in wanted if line}
+    page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    rows = " ".join(re.findall(r"^\| (.+?) \|", page, re.M)).lower()
+    assert len(names) > 30
+    assert {name for name in names if not re.search(rf"\b{name}\b", rows)} == set()
 
 
 def test_every_page_is_in_the_index() -> None:

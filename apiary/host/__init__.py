@@ -11,6 +11,15 @@ import click
 from flask import Flask, send_from_directory
 from flask.wrappers import Response
 
+try:
+    import flask_babel  # noqa: F401
+    import flask_limiter  # noqa: F401
+except ImportError as error:
+    # The plug-in does without, so an app that only mounts it need not install them.
+    raise ImportError(
+        "The chat app needs further packages. Run: pip install 'flask-apiary[server]'"
+    ) from error
+
 from apiary import STATIC, TEMPLATES, Apiary, ConfigError, generated_secret
 
 from . import (

@@ -9,22 +9,15 @@ from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
+from babel import Locale
+from babel.support import Translations
 from flask import Flask, request
+from flask_babel import Babel, LazyString, force_locale, get_locale
+from flask_babel import lazy_gettext as lazy_gettext
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from apiary import localized
-
-try:
-    from babel import Locale
-    from babel.support import Translations
-    from flask_babel import Babel, LazyString, force_locale, get_locale
-    from flask_babel import lazy_gettext as lazy_gettext
-except ImportError as error:
-    # The plug-in does without, so an app that only mounts it need not install it.
-    raise ImportError(
-        "The chat app needs Flask-Babel. Run: pip install 'flask-apiary[server]'"
-    ) from error
 
 #: The languages, each by its tag and in its own words; the first is that of the sources.
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}

@@ -1,5 +1,6 @@
 """A bookshop that somebody else designed: SQLAlchemy, Flask-Login, CSRFProtect, Bootstrap.
 
+pip install flask-apiary flask-sqlalchemy bootstrap-flask flask-limiter
 flask --app examples/bookshop/app run
 
 For Apiary it has the lines that name it, a card in templates/profile.html, and

@@ -309,8 +309,8 @@ def test_every_language_on_offer_has_its_catalogues() -> None:
         assert {path.name for path in folder.iterdir()} | {"en"} == set(speech.LANGUAGES)
 
 
-@pytest.mark.parametrize("missing", ["flask_babel", "babel"])
-def test_only_the_chat_app_needs_flask_babel(missing: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["flask_babel", "babel", "flask_limiter", "limits"])
+def test_only_the_chat_app_needs_it(missing: str, tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules[{missing!r}] = None

@@ -23,6 +23,8 @@ export class Answer {
   #writer;
   #usage = {};
   #thought;
+  #reasoned = "";
+  #saved; // the reasoning that is shown already
   #finish = "";
 
   /** @param can what the buttons of an error may do; @param choice {model, provider} asked */
@@ -32,9 +34,10 @@ export class Answer {
     this.choice = choice;
     const prose = el.querySelector(".prose");
     prose.classList.add("dressed");
-    this.#writer = streamInto(prose);
+    this.#writer = streamInto(prose, sourceOf(el));
+    el.toggleAttribute("data-began", Boolean(prose.textContent));
     this.#thought = el.querySelector(".reasoning .text");
-    this.#thought.textContent = "";
+    this.#saved = this.#thought.textContent;
     el.setAttribute("aria-busy", "true");
     el.dataset.state = "streaming";
     hideError(el.querySelector(".trouble"));
@@ -49,7 +52,7 @@ export class Answer {
         break;
       case "reasoning":
         this.#thought.parentElement.hidden = false;
-        this.#thought.append(String(data.text ?? ""));
+        this.#think(String(data.text ?? ""));
         break;
       case "usage":
         this.#usage = data;
@@ -68,8 +71,19 @@ export class Answer {
   /** Told the answer's id as soon as it is known. */
   placed = (id) => (this.el.dataset.id = id);
 
-  #place(data) {
-    if (data.message_id) this.placed(data.message_id);
+  #place({ message_id: id }) {
+    if (!id) return;
+    if (id !== this.el.dataset.id) this.#writer.letGo();
+    this.placed(id);
+  }
+
+  /** What is shown stays until as much has come, as in the prose. */
+  #think(text) {
+    this.#reasoned += text;
+    if (!this.#saved) return this.#thought.append(text);
+    if (this.#reasoned.length < this.#saved.length) return;
+    this.#thought.textContent = this.#reasoned;
+    this.#saved = "";
   }
 
   fail(error) {

@@ -38,11 +38,14 @@ export function render(text) {
   return fragment(lex(text), true);
 }
 
-/** Renders text into `el` as it comes: add(), then end(). */
-export function streamInto(el) {
+/**
+ * Renders text into `el` as it comes: add(), then end().
+ * @param saved the text that is shown there; it stays until as much has come, or it is let go
+ */
+export function streamInto(el, saved = "") {
   const stable = document.createElement("div");
   const open = document.createElement("div");
-  el.replaceChildren(stable, open);
+  if (!saved) el.replaceChildren(stable, open);
   let all = "";
   let tail = "";
   let timer = 0;
@@ -53,6 +56,7 @@ export function streamInto(el) {
   // rendered once and cut off the tail; only the last one is rendered again and again.
   function paint() {
     timer = 0;
+    if (all.length < saved.length) return;
     const began = performance.now();
     const blocks = lex(tail);
     let ready = blocks.length;
@@ -65,6 +69,7 @@ export function streamInto(el) {
     }
     const rest = part(blocks, ready);
     if (!growCode(open, rest)) open.replaceChildren(fragment(rest, false));
+    if (open.parentNode !== el) el.replaceChildren(stable, open);
     gap = Math.max(GAP, 4 * (performance.now() - began)); // one huge block must not eat the page
   }
 
@@ -81,7 +86,12 @@ export function streamInto(el) {
       if (ended) return;
       ended = true;
       clearTimeout(timer);
-      el.replaceChildren(render(all));
+      if (all.length < saved.length) all = saved;
+      else el.replaceChildren(render(all));
+    },
+    /** Another text comes than what is shown. */
+    letGo() {
+      saved = "";
     },
     get text() {
       return all;

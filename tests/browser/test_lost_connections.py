@@ -188,3 +188,38 @@ def test_an_answer_that_was_asked_for_once_more_unheard_is_the_one(
     expect(page.locator(".at:visible")).to_have_text("2 / 2")
     quiet(page)
     assert len(site.sandbox.state.journal.chats()) == asked
+
+
+def test_what_is_saved_stays_until_the_stream_has_as_much(
+    page: Page, site: Site, paste_key: str
+) -> None:
+    entered(page, site, paste_key)
+    site.sandbox.state.switches.pace = 1.0
+    choose(page, "sandbox/slow")
+    say(page, "count")
+    expect(page.locator(".prose")).to_contain_text("Counting slowly: 1 2 3")
+    page.evaluate(
+        """async () => {
+          const saved = async () => (await fetch(`${location.pathname}/export.json`)).text();
+          while (!(await saved()).includes("slowly: 1 2 3"));
+        }"""
+    )
+    held: list[Route] = []
+    page.route("**/stream", lambda route: held.append(route))
+    page.reload()
+    prose = page.locator(".answer[aria-busy] .prose")
+    expect(prose).to_contain_text("Counting slowly: 1")
+    saved = prose.inner_text()
+    assert "Thinking" not in prose.evaluate("(el) => getComputedStyle(el, '::before').content")
+    with page.expect_request("**/stream"):
+        held[0].fulfill(
+            content_type="text/event-stream",
+            body='id: 1\nevent: delta\ndata: {"text": "Count"}\n\n',
+        )
+    expect(page.locator(".answer[data-lost]")).to_have_count(1)
+    assert prose.inner_text() == saved
+    # Where nothing more comes it is what stays.
+    page.click("#stop")
+    quiet(page)
+    assert page.locator(".prose").inner_text() == saved
+    expect(page.locator('[data-action="continue"]')).to_be_visible()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from .language import gettext, tongue
 from .relay import HEARTBEAT as HEARTBEAT
 from .relay import Relay
-from .wire import Events
+from .wire import TEXTS, Events
 
 #: Finished answers stay for this many seconds, for readers that come back.
 KEPT = 60.0
@@ -27,23 +27,6 @@ MOST = 2000
 
 class Closable(Protocol):
     def close(self) -> None: ...
-
-
-class _Text:
-    """Text that grows in small pieces; a piece by itself takes ten times its letters."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-
-    def append(self, piece: str) -> None:
-        self._pieces.append(piece)
-        if len(self._pieces) >= 256:
-            self.whole()
-
-    def whole(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
 
 
 class Answer:
@@ -73,7 +56,6 @@ class Answer:
         self.signed = self.began
         #: Held by who saves it.
         self.saving = threading.Lock()
-        self._texts = {"delta": _Text(), "reasoning": _Text()}
         self._claimed = False
         self._readers: list[object] = []
         #: Told of every new event, beside the readers that wait here.
@@ -93,20 +75,19 @@ class Answer:
     @property
     def text(self) -> str:
         with self._lock:
-            return self._texts["delta"].whole()
+            return self._events.text("delta")
 
     @property
     def reasoning(self) -> str:
         with self._lock:
-            return self._texts["reasoning"].whole()
+            return self._events.text("reasoning")
 
     def send(self, kind: str, data: dict[str, Any]) -> bool:
         """Append an event. False once somebody has claimed the end: then nothing happens."""
         with self._lock:
             if self._claimed:
                 return False
-            if kind in self._texts:
-                self._texts[kind].append(data["text"])
+            if kind in TEXTS:
                 self.size += len(data["text"].encode())
             self._append(kind, data)
             return True

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apiary.host.answers import Answer
 from apiary.host.tables import new_id
@@ -30,6 +32,26 @@ def test_whose_a_number_is():
     assert [n for n, _, _ in parse(events.behind(0))] == [first, first + 1]
     assert [n for n, _, _ in parse(events.behind(first))] == [first + 1]
     assert events.behind(first + 1) == events.behind(SAVED) == b""
+
+
+_said = st.one_of(
+    st.tuples(st.sampled_from(["delta", "reasoning"]), st.fixed_dictionaries({"text": st.text()})),
+    st.tuples(
+        st.sampled_from(["notice", "done"]), st.dictionaries(st.text(), st.none() | st.integers())
+    ),
+)
+
+
+@given(st.lists(_said), st.integers(-1, 30))
+def test_all_that_was_said_is_read_from_anywhere(said, seen):
+    events = Events("m.0")
+    for kind, data in said:
+        events.append(kind, data)
+    at = before("m.0")
+    expected = [(at + n, kind, data) for n, (kind, data) in enumerate(said, 1) if n > seen]
+    assert list(parse(events.behind(at + seen))) == expected
+    for sort in ("delta", "reasoning"):
+        assert events.text(sort) == "".join(data["text"] for kind, data in said if kind == sort)
 
 
 def test_a_reader_that_came_before_it_goes_on_reads_it_from_its_beginning():

@@ -1,11 +1,13 @@
 """By keyboard alone: what had the focus goes away, and the focus stands where one goes on."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site
+from tests.browser.popup import CONNECT
 from tests.browser.test_answers import choose, entered, quiet, unlisted
 
 
@@ -170,3 +172,24 @@ def test_a_favourite_that_is_gone(chat: Page) -> None:
     press(chat, "#pick")
     press(chat, ".models-group .mini >> text=Forget it")
     expect(chat.locator("#models-search")).to_be_focused()
+
+
+def test_the_answer_that_comes_by_itself_shows_no_ring_before_a_key(page: Page, site: Site) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(site.url)
+    page.fill("#text", "Do bees sleep?")
+    page.click("#send")
+    page.click(CONNECT)
+    page.click('[data-action="approve"]', no_wait_after=True)
+    expect(page.locator(".answer .prose")).to_have_text(re.compile("Do bees sleep"))
+    quiet(page)
+    answer = page.locator(".answer")
+    expect(answer).to_be_focused()
+    ring = "(el) => getComputedStyle(el).outlineStyle"
+    assert answer.evaluate(ring) == "none"
+    # Who uses keys sees where they are.
+    page.keyboard.press("Shift")
+    assert answer.evaluate(ring) == "solid"
+    page.mouse.click(5, 400)
+    assert answer.evaluate(ring) == "none"
+    page.keyboard.press("Tab")

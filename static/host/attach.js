@@ -6,6 +6,7 @@ import { phrase } from "./words.js";
 
 const MOST = 10;
 const IMAGE = 5 * 1024 * 1024;
+const LATE = 300_000; // ms for the way up too
 
 /**
  * @param url where files are kept
@@ -78,7 +79,7 @@ export function attachments(form, url, on) {
     if (file.size > IMAGE) return phrase("An image may have 5 MB. Make it smaller.");
     try {
       const headers = { "Content-Type": "application/octet-stream" };
-      const response = await post(`${url}?name=${encodeURIComponent(file.name || "pasted.png")}`, undefined, { body: file }, headers);
+      const response = await post(`${url}?name=${encodeURIComponent(file.name || "pasted.png")}`, undefined, { body: file, late: LATE }, headers);
       if (!response.ok) return (await problem(response)).message;
       files = [...files, await response.json()];
       return "";

@@ -2,6 +2,9 @@
 
 import { phrase } from "./words.js";
 
+// Until the response begins: what comes before it may ask a provider which models there are.
+const LATE = 30_000; // ms
+
 const token = () => document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
 export const UNREACHABLE = phrase("The server could not be reached.");
@@ -11,16 +14,38 @@ export const OFFLINE = {
   action: "retry",
 };
 
-/** A fetch that says so where there is no answer at all; offline.js listens. */
-async function reach(url, options) {
+/** What to say where nothing came back; whether the request arrived nobody knows. */
+export function unheard(error) {
+  if (error.name !== "TimeoutError") return OFFLINE;
+  const message = phrase("The server has not answered for {count} seconds. Your message is kept.", { count: LATE / 1000 });
+  return { ...OFFLINE, message };
+}
+
+/** A fetch whose response has to begin in so many ms; its body may take its time. */
+export async function fetchWithin(ms, url, { signal, ...options }) {
+  const ours = new AbortController();
+  const abort = () => ours.abort(signal.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  const timer = setTimeout(() => ours.abort(new DOMException("no response", "TimeoutError")), ms);
   try {
-    return await fetch(url, options);
+    return await fetch(url, { ...options, signal: ours.signal });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A fetch that says so where there is no answer at all; offline.js listens. */
+async function reach(url, { late = LATE, ...options }) {
+  try {
+    return await fetchWithin(late, url, options);
   } catch (error) {
     if (error.name !== "AbortError") dispatchEvent(new Event("apiary:unreachable"));
     throw error;
   }
 }
 
+/** @param options of fetch(), and `late`: ms until the response has to begin */
 export function post(url, body = {}, options = {}, headers = {}) {
   return reach(url, {
     method: "POST",

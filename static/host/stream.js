@@ -3,6 +3,7 @@
 // event that was seen.
 
 import { onWake, watch } from "./awake.js";
+import { fetchWithin } from "./http.js";
 import { events } from "./sse.js";
 
 const LONGEST_WAIT = 8000; // ms
@@ -49,19 +50,10 @@ export async function consume(response, url, handle, signal) {
 export async function follow(url, last, signal) {
   const headers = { Accept: "text/event-stream" };
   if (last) headers["Last-Event-ID"] = last;
-  const ours = new AbortController();
-  const abort = () => ours.abort();
-  if (signal?.aborted) abort();
-  signal?.addEventListener("abort", abort, { once: true });
-  const timer = setTimeout(abort, LATE);
-  try {
-    const response = await fetch(url, { headers, cache: "no-store", signal: ours.signal });
-    if (response.status === 200) return response;
-    if (response.status >= 500 || response.status === 429) throw new Error(`status ${response.status}`);
-    return "gone"; // 204: nothing runs of what was seen; 4xx: not ours any more
-  } finally {
-    clearTimeout(timer);
-  }
+  const response = await fetchWithin(LATE, url, { headers, cache: "no-store", signal });
+  if (response.status === 200) return response;
+  if (response.status >= 500 || response.status === 429) throw new Error(`status ${response.status}`);
+  return "gone"; // 204: nothing runs of what was seen; 4xx: not ours any more
 }
 
 /** The same, tried until it works; "lost" when it does not for a minute that has a network. */

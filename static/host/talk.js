@@ -4,7 +4,7 @@ import { Answer, newTurn } from "./answer.js";
 import { identify, versionsOf } from "./branches.js";
 import { hideError, showError } from "./errors.js";
 import { isIn, land } from "./focus.js";
-import { newId, OFFLINE, post, problem, store } from "./http.js";
+import { newId, OFFLINE, post, problem, store, unheard } from "./http.js";
 import { consume, follow, followAgain } from "./stream.js";
 import { phrase } from "./words.js";
 
@@ -97,7 +97,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     if (had) land(el);
     const trouble = el.querySelector(".trouble");
     hideError(trouble);
-    let error = OFFLINE;
+    let error;
     const continued = Number(el.dataset.continued ?? 0);
     try {
       const body = { message_id: el.dataset.id, continued, ...choice() };
@@ -108,8 +108,8 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       }
       error = await problem(response);
       if (error.code === "not_found") Object.assign(error, GONE);
-    } catch {
-      /* nothing came back */
+    } catch (nothing) {
+      error = unheard(nothing);
     }
     idle();
     showError(trouble, { provider: choice().provider, ...error }, { ...can, retry: () => goOn(el) });
@@ -154,8 +154,8 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
       if (!response.ok) return { ...again, ...(await problem(response)) };
       const { id } = await response.json();
       base = absolute(`${main.dataset.create}/${id}`);
-    } catch {
-      return { ...OFFLINE, ...again };
+    } catch (nothing) {
+      return { ...unheard(nothing), ...again };
     }
     history.replaceState(null, "", base);
     list.add(base, titleOf(text));
@@ -183,11 +183,11 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     let response;
     try {
       response = await send();
-    } catch {
+    } catch (nothing) {
       // Nobody knows whether it arrived: the draft stays, and the same id asks only once.
       answer.can = { ...can, retry: retried };
       lost();
-      finish(answer, () => answer.fail(OFFLINE));
+      finish(answer, () => answer.fail(unheard(nothing)));
       return false;
     }
     if (response.ok) {
@@ -254,7 +254,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     const { signal } = running;
     const controller = running;
     box.stopping();
-    await post(`${base}/stop`).catch(() => {});
+    await post(`${base}/stop`, {}, { late: 5000 }).catch(() => {});
     // The server ends the stream itself; if it cannot, the page does.
     setTimeout(() => signal.aborted || running !== controller || controller.abort(), 2000);
   }

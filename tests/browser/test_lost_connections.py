@@ -223,3 +223,36 @@ def test_what_is_saved_stays_until_the_stream_has_as_much(
     quiet(page)
     assert page.locator(".prose").inner_text() == saved
     expect(page.locator('[data-action="continue"]')).to_be_visible()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_message_that_nobody_answers_is_kept_and_asked_once(
+    page: Page, site: Site, paste_key: str, begun: bool
+) -> None:
+    page.clock.install()
+    entered(page, site, paste_key)
+    held: list[Route] = []
+
+    def hang(route: Route) -> None:
+        if begun:
+            route.fetch()
+        held.append(route)
+
+    page.route("**/messages", hang)
+    with page.expect_request("**/messages"):
+        say(page, "Do bees sleep?")
+    expect(page.locator(".answer[aria-busy]")).to_have_count(1)
+    page.clock.fast_forward(25_000)
+    expect(page.locator(".answer[aria-busy]")).to_have_count(1)
+    page.clock.fast_forward(10_000)
+    expect(page.locator(".trouble:visible")).to_contain_text(
+        "The server has not answered for 30 seconds. Your message is kept."
+    )
+    quiet(page)
+    page.unroute("**/messages")
+    page.click('.trouble button:has-text("Try again")')
+    expect(page.locator(".prose").last).to_have_text("Do bees sleep?")
+    quiet(page)
+    assert len(site.sandbox.state.journal.chats()) == 1
+    page.reload()
+    expect(page.locator(".turn")).to_have_count(2)

@@ -115,7 +115,7 @@ def callback(provider: str, flow: str) -> ResponseReturnValue:
     if found.state == "waiting":
         verifier = request.cookies.get(pages.COOKIE, "")
         if not pkce.matches(verifier, found.challenge):
-            return _lead("apiary.trouble", provider=provider, reason="other-browser")
+            return _lead("apiary.trouble", provider=provider, reason=pages.cookie_lost(found))
         issuer = current().connect.servers[provider].origin
         answer = Answer.read(request.args.to_dict(flat=False), issuer)
         current().connect.finish(found, verifier, answer)

@@ -7,6 +7,7 @@ from flask import Response, make_response, render_template, request, url_for
 
 from ..oauth import flows
 from ..oauth.connect import Started
+from ..oauth.flows import Flow
 from ..translation import say
 from .guards import CSP_QUIET
 
@@ -28,6 +29,13 @@ PROBLEMS = {
             "Nothing was saved. Go back to the browser where you pressed Connect, or start"
             " again here. If this is the same browser, it did not send its cookie: allow"
             " cookies for this site."
+        ),
+    ),
+    "cookie": (
+        say("The cookie of this attempt is gone"),
+        say(
+            "Your browser did not send the cookie of this attempt. Nothing was saved. Allow"
+            " cookies for this site and press Connect again."
         ),
     ),
     "other-account": (
@@ -98,6 +106,12 @@ def code(provider: str, attempt: str, label: str, started: Started) -> Response:
     response = make_response(page)
     _keep(response, started.verifier, path, request.is_secure)
     return response
+
+
+def cookie_lost(flow: Flow) -> str:
+    """End a flow that nobody can finish any more, and say so to the page that waits for it."""
+    flows.end(flow.owner, flow.attempt, "failed", PROBLEMS["cookie"][1], was=("waiting",))
+    return "cookie"
 
 
 def problem(reason: str, status: int) -> Response:

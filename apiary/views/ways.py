@@ -13,7 +13,7 @@ from ..state import current
 from .cards import card
 from .forms import CodeForm
 from .guards import browser, owner
-from .pages import ATTEMPT, COOKIE, problem
+from .pages import ATTEMPT, COOKIE, cookie_lost, problem
 
 
 def ways(provider: str) -> ResponseReturnValue:
@@ -33,7 +33,7 @@ def paste_code(provider: str, attempt: str) -> ResponseReturnValue:
             return problem("other-browser", 409)
         verifier = request.cookies.get(COOKIE, "")
         if not pkce.matches(verifier, found.challenge):
-            return problem("other-browser", 409)
+            return problem(cookie_lost(found), 409)
         code = _code(form.code.data or "") if form.validate() else ""
         if not code:
             return problem("no-code", 422)

@@ -79,7 +79,7 @@ def test_the_settings_in_every_state(view: Page, site: Site) -> None:
     page.click('[data-action="connect-code"]')
     page.wait_for_selector('input[name="code"]')
     examine(page, "by a code")
-    for reason in ["unknown", "other-browser", "signed-out"]:
+    for reason in ["unknown", "other-browser", "cookie", "signed-out"]:
         page.goto(site / f"settings/openrouter/trouble/{reason}")
         examine(page, reason)
 

@@ -76,15 +76,20 @@ def test_strict_cookies_are_waited_for_once(app: Flask, sandbox: LiveSandbox) ->
     assert stored(app) == [("ann", "connected")]
 
 
-def test_a_missing_or_foreign_cookie_is_refused(app: Flask, sandbox: LiveSandbox) -> None:
+@pytest.mark.parametrize("cookie", ["", "x" * 43])
+def test_a_missing_or_foreign_cookie_ends_the_flow(
+    app: Flask, sandbox: LiveSandbox, cookie: str
+) -> None:
+    """Nobody can finish it any more, and the page that waits for it is told."""
     client = sign_in(app)
     back = approve(begin(client))
     path = back.partition("?")[0]
     client.delete_cookie("apiary_flow", path=path)
-    refused(app, sandbox, client.get(back), "other-browser")
-    client.set_cookie("apiary_flow", "x" * 43, path=path)
-    refused(app, sandbox, client.get(back), "other-browser")
-    assert state(client)["state"] == "waiting"
+    if cookie:
+        client.set_cookie("apiary_flow", cookie, path=path)
+    refused(app, sandbox, client.get(back), "cookie")
+    assert state(client)["state"] == "failed"
+    assert "did not send the cookie" in state(client)["message"]
 
 
 def test_a_lenient_server_and_a_foreign_code_store_nothing_without_the_flow(

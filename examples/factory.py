@@ -1,5 +1,6 @@
 """An app factory, two instances in one process: one with Connect, one with keys that are pasted.
 
+pip install flask-apiary gunicorn
 gunicorn 'examples.factory:site()'
 """
 
@@ -29,8 +30,10 @@ def create_app(name: str, folder: Path, database: peewee.Database | None = None,
         SECRET_KEY=f"change me, {name}",
         # Both stand under one name; else their cookies would overwrite each other.
         SESSION_COOKIE_NAME=f"session_{name}",
-        **{"MODEL": "openai/gpt-4o-mini"} | config,
+        MODEL="openai/gpt-4o-mini",
+        **config,
     )
+    app.config.from_prefixed_env()
     login = LoginManager(app)
     login.user_loader(lambda text: User(UUID(text)))
     (apiary if database is None else Apiary(database=database)).init_app(app)
@@ -65,10 +68,11 @@ def create_app(name: str, folder: Path, database: peewee.Database | None = None,
     return app
 
 
-def site(folder: Path = Path("instance"), **config) -> DispatcherMiddleware:
+def site() -> DispatcherMiddleware:
     """Bees at /, with a database of its own; wasps at /wasps."""
+    folder = Path("instance").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     database = peewee.SqliteDatabase(str(folder / "bees.sqlite3"), lock_type="IMMEDIATE")
-    bees = create_app("bees", folder / "bees", database, OPENROUTER_OAUTH=True, **config)
-    wasps = create_app("wasps", folder / "wasps", OPENROUTER_OAUTH=False, **config)
+    bees = create_app("bees", folder / "bees", database, OPENROUTER_OAUTH=True)
+    wasps = create_app("wasps", folder / "wasps", OPENROUTER_OAUTH=False)
     return DispatcherMiddleware(bees, {"/wasps": wasps})

@@ -1,5 +1,6 @@
 """One file, no accounts: each browser brings its own model, and one card stands in the only page.
 
+pip install flask-apiary
 flask --app examples/single_file run
 """
 

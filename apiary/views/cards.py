@@ -89,8 +89,8 @@ class Card:
         if self.connection is None or self.connection.refused or not self.key_page:
             return ""
         return say(
-            "Our copy is deleted and your conversations stay. The key itself still exists; whether"
-            " it is revoked cannot be checked from here any more."
+            "Our copy is deleted and nothing else; conversations stay. The key itself still exists;"
+            " whether it is revoked cannot be checked from here any more."
         )
 
     @property

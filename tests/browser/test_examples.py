@@ -7,7 +7,6 @@ from flask import Response
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import EXAMPLES, Load, free_port, leave
-from tests.conftest import LiveSandbox
 from tests.servers import serve
 
 HOSTS = ["bookshop/app.py", "single_file.py", "factory.py"]
@@ -105,9 +104,11 @@ def test_single_file(page: Page, load: Load) -> None:
         expect(page.locator(f'{CARD} [data-role="notice"]')).to_contain_text("was cancelled")
 
 
-def test_factory(page: Page, load: Load, tmp_path: Path, sandbox: LiveSandbox) -> None:
-    config = {"APIARY_OPENROUTER_URL": sandbox.url, "MODEL": "sandbox/echo"}
-    site = load("factory.py").site(tmp_path, **config)
+def test_factory(page: Page, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As its docstring says: in the folder where it is started.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLASK_APIARY_INSTANCE_PATH")
+    site = load("factory.py").site()
     with serve(site, port=free_port()) as served:
         url = served.replace("127.0.0.1", "localhost")
         page.goto(url)

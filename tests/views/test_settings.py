@@ -157,7 +157,7 @@ def test_without_scripts_a_page_asks_first(off: Flask, paste_key: str) -> None:
     form = {"ask": "1"}
     page = client.post("/settings/openrouter/disconnect", data=form)
     assert page.status_code == 200 and rows(off) == 1
-    assert "Disconnect OpenRouter?" in page.text and "Your conversations stay" in page.text
+    assert "Disconnect OpenRouter?" in page.text and "nothing else; conversations stay" in page.text
     assert 'name="ask"' not in page.text, "the second time is meant"
     assert client.post("/settings/openrouter/disconnect").status_code == 303
     assert rows(off) == 0

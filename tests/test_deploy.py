@@ -129,6 +129,18 @@ def test_proxies_keep_codes_out_of_logs_and_give_one_id(text: str) -> None:
     assert "$request " not in said and "$args" not in said and "$http_referer" not in said
 
 
+def test_the_readme_has_the_same_settings() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for kind, whole in (("nginx", NGINX), ("caddy", CADDY)):
+        [block] = re.findall(rf"```{kind}\n(.*?)```", readme, re.S)
+        lines = {line.strip() for line in block.splitlines()} - {
+            "proxy_pass http://127.0.0.1:3000;"
+        }
+        assert lines <= {line.strip() for line in whole.splitlines()}, kind
+    # Else nginx refuses imports and files.
+    assert "client_max_body_size" in readme
+
+
 def test_caddy_takes_its_file(tmp_path: Path) -> None:
     assert CADDY.count("{") == CADDY.count("}")
     caddy = shutil.which("caddy")

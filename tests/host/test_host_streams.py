@@ -1,7 +1,5 @@
 """A running answer: stopped, followed by several, left by its reader, limited in number."""
 
-import time
-
 import pytest
 
 from apiary import database
@@ -57,11 +55,10 @@ def test_stop_reaches_the_provider(chatter, sandbox, slowly):
         f"/c/{conversation}/messages", {"text": "count", "model": "sandbox/slow"}
     ) as answer:
         next(each_event(answer))
-        began = time.monotonic()
         chatter.send(f"/c/{conversation}/stop").close()
         (entry,) = sandbox.state.journal.chats()
-        until(lambda: entry.outcome == "gone", 5)
-        assert time.monotonic() - began < 2
+        # It would go on for ten seconds, and finish.
+        until(lambda: entry.outcome == "gone", 20)
 
 
 def test_a_reader_that_leaves_does_not_end_the_answer(chatter, sandbox):
@@ -176,10 +173,8 @@ def test_signing_out_everywhere_ends_open_streams(chatter, slowly):
     ) as answer:
         stream = each_event(answer)
         next(stream)
-        began = time.monotonic()
         chatter.form("/account/sign-out-everywhere").close()
         assert "done" not in [event.kind for event in stream]
-        assert time.monotonic() - began < 5
 
 
 def test_no_database_is_held_while_an_answer_is_read(chatter, host, slowly):

@@ -289,14 +289,14 @@ def test_closing_from_another_thread_cuts_the_connection(case: Case) -> None:
     threading.Timer(0.1, stream.close).start()
     begun = time.monotonic()
     assert list(stream) == []
-    assert case.wire.gone.wait(2)
-    assert time.monotonic() - begun < 2
+    assert case.wire.gone.wait(10)
+    assert time.monotonic() - begun < 15
 
 
 def test_leaving_the_loop_cuts_the_connection(case: Case) -> None:
     stream = case.provider.stream(Secret(GOOD), ChatRequest("stall", MESSAGES))
     stream.close()
-    assert case.wire.gone.wait(2)
+    assert case.wire.gone.wait(10)
     for event in case.provider.stream(Secret(GOOD), ChatRequest("good", MESSAGES)):
         assert isinstance(event, Reasoning)
         break

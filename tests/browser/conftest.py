@@ -13,7 +13,14 @@ from types import ModuleType
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from apiary.host import create_app
 from tests.conftest import LiveSandbox
@@ -22,6 +29,10 @@ from tests.sqlite import Sqlite
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _NAMES = ["chromium", "chromium-browser", "google-chrome"]
+#: The system's Chromium as people have it.
+WHOLE = next(filter(None, map(shutil.which, _NAMES)), None)
+# It has no windows to paint: with it the tests take half of the processor's time.
+_WINDOWLESS = shutil.which("chromium-headless-shell")
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-quic",
@@ -30,14 +41,17 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: In milliseconds: for what a person would see at once, on a machine that has much else to do.
+_PATIENCE = 15_000
 _COMPLAINTS = ("Content Security Policy", "Trusted Type", "TrustedHTML", "TrustedScript")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The system's Chromium where there is one, else Playwright's own."""
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        found = next(filter(None, map(shutil.which, _NAMES)), None)
+        found = _WINDOWLESS or WHOLE
         chromium = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield chromium
         chromium.close()
@@ -56,7 +70,7 @@ def context(browser: Browser, complaints: list[str]) -> Iterator[BrowserContext]
     The context is closed, never a page: closing a page while it navigates can hang.
     """
     made = browser.new_context(viewport={"width": 1280, "height": 800})
-    made.set_default_timeout(15_000)
+    made.set_default_timeout(_PATIENCE)
 
     def listen(page: Page) -> None:
         page.on("console", note)

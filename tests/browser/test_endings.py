@@ -1,6 +1,5 @@
 """The rarer endings of Connect, as a person meets them: each has a sentence and a way on."""
 
-import shutil
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from apiary import database
 from apiary.models import StoredFlow
 from apiary.sandbox import Ask
-from tests.browser.conftest import MakeSite, Site
+from tests.browser.conftest import WHOLE, MakeSite, Site
 from tests.browser.popup import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 
@@ -193,10 +192,9 @@ def test_a_replayed_link(page: Page, site: Site) -> None:
 
 def test_back_from_the_provider_out_of_the_back_forward_cache(site: Site, browser: Browser) -> None:
     kind = browser.browser_type
-    found = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])))
-    # Playwright switches this cache off; people have it.
+    # Playwright switches this cache off, and where there are no windows it does not exist.
     cached = kind.launch(
-        executable_path=found,
+        executable_path=WHOLE,
         args=["--no-sandbox"],
         ignore_default_args=["--disable-back-forward-cache"],
     )

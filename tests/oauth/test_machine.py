@@ -228,13 +228,15 @@ class Machine(RuleBasedStateMachine):
     def comes_back(self, window: Window, attempt: Attempt, query: dict[str, Any]) -> bool:
         """Follow a link to the callback; whether that should count."""
         cookie = window.client._cookies.get(("localhost", attempt.path, COOKIE))
-        counts = (
+        mine = (
             attempt.state == "waiting"
             and window.who == attempt.owner
             and window.login is attempt.login
-            and cookie is not None
-            and cookie.value == attempt.verifier
         )
+        counts = mine and cookie is not None and cookie.value == attempt.verifier
+        if mine and not counts:
+            # Nobody can finish it any more.
+            attempt.state = "failed"
         answer = window.client.get(attempt.path, query_string=query)
         assert answer.status_code == 303 and answer.data == b""
         assert urlsplit(answer.headers["Location"]).query == ""

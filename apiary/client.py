@@ -111,7 +111,7 @@ class Client:
             if now < next_try:
                 return kept
             # Others are served the old list while this one asks.
-            self._lists[slot] = (kept, now + _RETRY)
+            asking = self._lists[slot] = (kept, now + _RETRY)
         try:
             fresh = Catalogue(provider.models(key), time.time())
             next_try = time.monotonic() + _FRESH
@@ -121,6 +121,9 @@ class Client:
             fresh = Catalogue(kept.models, kept.fetched_at, error.message)
             next_try = time.monotonic() + (_RETRY if kept.models else 2.0)
         with self._lock:
+            if self._lists.get(slot) is not asking:
+                # It was dropped meanwhile: this one is of the key from before.
+                return fresh
             self._lists[slot] = (fresh, next_try)
             self._lists.move_to_end(slot)
             while len(self._lists) > _LISTS:

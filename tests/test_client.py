@@ -10,6 +10,7 @@ from apiary import (
     Forbidden,
     KeyRejected,
     KeyUnreadable,
+    Model,
     ModelGone,
     NotConnected,
     OutOfCredit,
@@ -150,6 +151,41 @@ def test_the_list_is_kept_when_a_refresh_fails(connected_app: Flask, sandbox: Li
         second = apiary.catalogue("o", "openrouter")
         assert second.models == first.models and second.fetched_at == first.fetched_at
         assert second.stale and second.problem
+
+
+class Listing(Provider):
+    """Which models there are depends on the key. ``meanwhile`` happens while it is asked."""
+
+    name, label, origin, one_list = "listing", "Listing", "https://listing.example", False
+    meanwhile = staticmethod(lambda: None)
+
+    def check(self, key):
+        return Facts()
+
+    def models(self, key):
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return [Model(key.reveal(), "A model")]
+
+    def stream(self, key, request):
+        raise NotImplementedError
+
+
+def test_a_list_of_the_key_before_is_not_kept(make_app) -> None:
+    provider = Listing()
+    app = make_app(providers=(provider,))
+    apiary, state = app.extensions["test_apiary"], app.extensions["apiary"]
+
+    def put(key: str) -> None:
+        with database.connection_context():
+            state.vault.put("o", provider, Secret(key), source="key", facts=Facts())
+        state.client.drop_list("o", "listing")
+
+    with app.app_context():
+        put("old-key-1234567890")
+        provider.meanwhile = lambda: put("new-key-1234567890")
+        apiary.models("o", "listing")
+        assert [model.id for model in apiary.models("o", "listing")] == ["new-key-1234567890"]
 
 
 class Dying(Provider):

@@ -73,6 +73,27 @@ def test_who_needs_one_connection_more_waits_for_it(new_postgres) -> None:
     few.close_all()
 
 
+def test_what_a_thread_uses_is_not_closed_with_the_rest(database_url: str) -> None:
+    """A connection that is opened next would hang: its answers went to that thread."""
+    made, found = db.open_url(database_url), []
+    lent, go = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with made.connection_context():
+            lent.set()
+            go.wait(10)
+            found.append(made.execute_sql("SELECT 1").fetchone())
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    lent.wait(10)
+    made.close_all()
+    go.set()
+    thread.join(10)
+    assert found == [(1,)]
+    made.close_all()
+
+
 def test_migrations_run_once_and_leave_nothing_pending(database_url: str) -> None:
     made = db.open_url(database_url)
     assert db.pending(made, {})

@@ -104,7 +104,7 @@ def text_of(found: list[Event]) -> str:
     return "".join(event.data["text"] for event in found if event.kind == "delta")
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition():

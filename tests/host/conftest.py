@@ -8,7 +8,7 @@ from flask import Flask
 
 from apiary.host import create_app
 from apiary.host.state import Host
-from tests.host.browsing import Browser
+from tests.host.browsing import Browser, until
 
 BUILTIN = {
     "APIARY_BUILTIN_PROVIDER": "openrouter",
@@ -57,8 +57,14 @@ def make_host(tmp_path, sandbox, postgres, sqlite) -> Iterator[MakeHost]:
         assert host.readers.count() == 0, "a stream was not closed"
         state = app.extensions["apiary"]
         state.http.dispose()
-        if hasattr(state.database, "close_all"):
-            state.database.close_all()
+        _leave(state.database)
+
+
+def _leave(pool: Any) -> None:
+    """The thread that looks after answers may be at the database still."""
+    pool.close()
+    until(lambda: not pool._in_use)
+    pool.close_all()
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_stop_reaches_the_provider(chatter, sandbox, slowly):
         chatter.send(f"/c/{conversation}/stop").close()
         (entry,) = sandbox.state.journal.chats()
         # It would go on for ten seconds, and finish.
-        until(lambda: entry.outcome == "gone", 20)
+        until(lambda: entry.outcome == "gone")
 
 
 def test_a_reader_that_leaves_does_not_end_the_answer(chatter, sandbox):

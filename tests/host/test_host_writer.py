@@ -178,8 +178,8 @@ def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
     monkeypatch.setattr(keeper, "_SIGN", 0.5)
     conversation = reader.conversation()
     with reader.send(f"/c/{conversation}/messages", {"text": "x"}) as answer:
-        until(lambda: len(calls) > 1, 8)
-        until(lambda: reader.messages(conversation)[-1]["text"] == "hello", 8)
+        until(lambda: len(calls) > 1)
+        until(lambda: reader.messages(conversation)[-1]["text"] == "hello")
         go.set()
         assert "event: done" in answer.get_data(as_text=True)
 

@@ -22,6 +22,8 @@ _log = logging.getLogger("apiary")
 _FRESH = 600.0
 #: After a failed refresh the old list serves for this long before the next try.
 _RETRY = 30.0
+#: So many seconds at most one who has no list waits while another asks for it.
+_PATIENCE = 10.0
 _LISTS = 500
 
 Messages = Sequence[Mapping[str, Any]]
@@ -56,6 +58,20 @@ class Answer:
     usage: Usage | None
 
 
+class _List:
+    """A list of models as it is kept.
+
+    One that was dropped while it was asked for is of the key from before, and kept nowhere.
+    """
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue([], 0)
+        #: When to ask again, by the monotonic clock.
+        self.next_try = 0.0
+        #: Held by who asks.
+        self.asking = threading.Lock()
+
+
 class Client:
     """Asks providers with their owners' keys."""
 
@@ -68,7 +84,7 @@ class Client:
         self._vault = vault
         self._providers = providers
         self._before_send = before_send
-        self._lists: OrderedDict[tuple[str | None, str], tuple[Catalogue, float]] = OrderedDict()
+        self._lists: OrderedDict[tuple[str | None, str], _List] = OrderedDict()
         self._lock = threading.Lock()
 
     def provider(self, name: str) -> Provider:
@@ -106,29 +122,38 @@ class Client:
         key, version = self._key(owner, provider, api_key)
         slot = (None if provider.one_list else owner, name)
         with self._lock:
-            kept, next_try = self._lists.get(slot, (Catalogue([], 0), 0.0))
-            now = time.monotonic()
-            if now < next_try:
-                return kept
-            # Others are served the old list while this one asks.
-            asking = self._lists[slot] = (kept, now + _RETRY)
-        try:
-            fresh = Catalogue(provider.models(key), time.time())
-            next_try = time.monotonic() + _FRESH
-        except ApiaryError as error:
-            if isinstance(error, KeyRejected):
-                self._reject(owner, name, version)
-            fresh = Catalogue(kept.models, kept.fetched_at, error.message)
-            next_try = time.monotonic() + (_RETRY if kept.models else 2.0)
-        with self._lock:
-            if self._lists.get(slot) is not asking:
-                # It was dropped meanwhile: this one is of the key from before.
-                return fresh
-            self._lists[slot] = (fresh, next_try)
+            kept = self._lists.setdefault(slot, _List())
             self._lists.move_to_end(slot)
             while len(self._lists) > _LISTS:
                 self._lists.popitem(last=False)
-        return fresh
+        if time.monotonic() < kept.next_try:
+            return kept.catalogue
+        # While one asks, others are served the old list; where there is none they wait for it.
+        if not kept.asking.acquire(timeout=0 if kept.catalogue.models else _PATIENCE):
+            return kept.catalogue
+        try:
+            if time.monotonic() >= kept.next_try:
+                self._refresh(kept, owner, provider, key, version)
+            return kept.catalogue
+        finally:
+            kept.asking.release()
+
+    def _refresh(
+        self,
+        kept: "_List",
+        owner: str | None,
+        provider: Provider,
+        key: Secret,
+        version: int | None,
+    ) -> None:
+        try:
+            kept.catalogue = Catalogue(provider.models(key), time.time())
+            kept.next_try = time.monotonic() + _FRESH
+        except ApiaryError as error:
+            if isinstance(error, KeyRejected):
+                self._reject(owner, provider.name, version)
+            kept.catalogue = replace(kept.catalogue, problem=error.message)
+            kept.next_try = time.monotonic() + (_RETRY if kept.catalogue.models else 2.0)
 
     def drop_list(self, owner: str, name: str) -> None:
         """Forget an owner's list: another key may be offered other models."""

@@ -1,7 +1,8 @@
 """What a host calls: lists of models that age well, answers, and keys that die."""
 
 import socket
-import time
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from flask import Flask
@@ -146,8 +147,8 @@ def test_the_list_is_kept_when_a_refresh_fails(connected_app: Flask, sandbox: Li
         apiary.catalogue("o", "openrouter")
         assert len(sandbox.state.journal.entries("/api/v1/models")) == asked
         sandbox.state.switches.models_status = 500
-        for slot, (kept, _) in list(lists.items()):
-            lists[slot] = (kept, time.monotonic() - 1)
+        for kept in lists.values():
+            kept.next_try = 0
         second = apiary.catalogue("o", "openrouter")
         assert second.models == first.models and second.fetched_at == first.fetched_at
         assert second.stale and second.problem
@@ -186,6 +187,28 @@ def test_a_list_of_the_key_before_is_not_kept(make_app) -> None:
         provider.meanwhile = lambda: put("new-key-1234567890")
         apiary.models("o", "listing")
         assert [model.id for model in apiary.models("o", "listing")] == ["new-key-1234567890"]
+
+
+def test_who_has_no_list_waits_for_who_asks_for_it(make_app) -> None:
+    """A question is asked while the page fetches the list: it needs a model of it."""
+    provider = Listing()
+    app = make_app(providers=(provider,))
+    apiary = app.extensions["test_apiary"]
+
+    def ask() -> list[Model]:
+        with app.app_context():
+            return apiary.models("o", "listing", api_key="some-key-1234567890")
+
+    def meanwhile() -> None:
+        other = pool.submit(ask)
+        assert futures.wait([other], timeout=0.2).not_done
+        waiting.append(other)
+
+    provider.meanwhile = meanwhile
+    waiting: list[Future[list[Model]]] = []
+    with ThreadPoolExecutor(1) as pool:
+        first = ask()
+        assert waiting[0].result() == first and len(first) == 1
 
 
 class Dying(Provider):

@@ -25,6 +25,7 @@ def commands() -> AppGroup:
 @with_appcontext
 def flags() -> None:
     """Show every setting with its value; secrets are only said to be set."""
+    width = max(len(variable.name) for variable in current().variables)
     for variable in current().variables:
         value = current_app.config.get(variable.name)
         if variable.secret and value:
@@ -33,7 +34,7 @@ def flags() -> None:
             shown = (
                 str(value) if value not in (None, "") else f"{variable.default or '-'} (default)"
             )
-        click.echo(f"{variable.name:26} {shown}")
+        click.echo(f"{variable.name:{width}} {shown}")
 
 
 @click.command("providers")

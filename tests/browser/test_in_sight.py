@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site
@@ -113,4 +114,52 @@ def test_without_scripts_disconnecting_asks(browser: Browser, site: Site, paste_
         page.get_by_text(answer, exact=True).click()
         expect(card).to_have_attribute("data-state", state)
     expect(card).to_contain_text("Our copy is deleted")
+    context.close()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_no_way_lies_on_another(browser: Browser, site: Site, locale: str) -> None:
+    """At the top of a page, for guests and for members, who have one less."""
+    context = browser.new_context(locale=locale)
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "account")
+    for who in ("guest", "member"):
+        if who == "member":
+            sign_up(page, site)
+        for width in range(320, 560, 10):
+            page.set_viewport_size({"width": width, "height": 700})
+            ways = [one.bounding_box() for one in page.locator(".top a").all()]
+            for n, one in enumerate(ways):
+                for other in ways[n + 1 :]:
+                    assert one and other
+                    beside = one["x"] + one["width"] <= other["x"] + 0.5
+                    beside = beside or other["x"] + other["width"] <= one["x"] + 0.5
+                    below = one["y"] + one["height"] <= other["y"] + 0.5
+                    below = below or other["y"] + other["height"] <= one["y"] + 0.5
+                    assert beside or below, (who, width, one, other)
+    context.close()
+
+
+def sign_up(page: Page, site: Site) -> None:
+    page.goto(site / "sign-up?next=account")
+    page.fill('input[name="name"]', "Maya")
+    page.fill('input[name="password"]', "correct horse")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/account")
+
+
+def test_a_price_stands_in_one_line_on_a_phone(
+    browser: Browser, site: Site, paste_key: str
+) -> None:
+    context = browser.new_context(locale="de-DE", viewport={"width": 390, "height": 844})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "settings/")
+    paste(page, paste_key)
+    page.goto(site.url)
+    page.click("#pick")
+    told = page.locator('[data-model="sandbox/echo"] .model-facts')
+    box = told.bounding_box()
+    assert box and box["height"] < 30
     context.close()

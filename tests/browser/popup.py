@@ -23,3 +23,10 @@ def answer(window: Page, action: str = "approve") -> None:
 def gone(window: Page) -> None:
     if not window.is_closed():
         window.wait_for_event("close")
+
+
+def approve(page: Page, selector: str = CONNECT) -> None:
+    """Connect, all the way to the page below, which has it back."""
+    window = press(page, selector)
+    answer(window)
+    gone(window)

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
 
 AXE = Axe()
 
@@ -40,9 +40,7 @@ def connect(page: Page) -> None:
         answer(page)
         page.wait_for_url("**/settings/#openrouter")
     else:
-        window = press(page)
-        answer(window)
-        gone(window)
+        approve(page)
     expect(page.locator(STATUS)).to_contain_text("Connected as")
 
 

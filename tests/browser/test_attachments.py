@@ -16,6 +16,14 @@ def chat(page: Page, site: Site, paste_key: str) -> Iterator[Page]:
     yield entered(page, site, paste_key)
 
 
+def edit(page: Page, text: str) -> None:
+    """Ask the only question in other words."""
+    page.click('[data-action="edit"]')
+    page.fill(".edit textarea", text)
+    page.keyboard.press("Enter")
+    expect(page.locator(".asked:visible .at")).to_have_text("2 / 2")
+
+
 def test_an_image_and_a_text_file(chat: Page, site: Site) -> None:
     attach(chat, ("bee.png", PNG), ("notes.txt", b"honey"))
     expect(chat.locator("#files .file")).to_have_count(2)
@@ -41,10 +49,7 @@ def test_an_image_and_a_text_file(chat: Page, site: Site) -> None:
     chat.reload()
     expect(chat.locator(".asked .file img")).to_have_js_property("naturalWidth", 1)
     expect(chat.locator("#files .file")).to_have_count(0)
-    chat.click('[data-action="edit"]')
-    chat.fill(".edit textarea", "and this?")
-    chat.keyboard.press("Enter")
-    expect(chat.locator(".asked:visible .at")).to_have_text("2 / 2")
+    edit(chat, "and this?")
     expect(chat.locator(".asked:visible .file")).to_have_count(2)
 
 
@@ -59,10 +64,7 @@ def test_an_image_needs_no_words(chat: Page, site: Site) -> None:
     expect(chat.locator(".asked > .text")).to_be_hidden()
     chat.reload()
     expect(chat.locator("#conversations a")).to_have_text("bee.png")
-    chat.click('[data-action="edit"]')
-    chat.keyboard.type("What is it?")
-    chat.keyboard.press("Enter")
-    expect(chat.locator(".asked:visible .at")).to_have_text("2 / 2")
+    edit(chat, "What is it?")
     quiet(chat)
     assert site.sandbox.state.journal.chats()[-1].body["messages"][0]["content"][1]
 

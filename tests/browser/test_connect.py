@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
 
 
 def test_connect(page: Page, site: Site) -> None:
@@ -34,9 +34,7 @@ def test_first_message_connect_answer(page: Page, site: Site) -> None:
     page.fill("textarea", "Do bees dance?")
     page.keyboard.press("Enter")
     expect(page.get_by_text("No brain connected yet. Pick a provider.").first).to_be_visible()
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator("#turns")).to_contain_text(
         re.compile("Do bees dance[?].*Do bees dance[?]", re.S)
     )
@@ -76,9 +74,7 @@ def test_deny(page: Page, site: Site, deny: str) -> None:
     expect(page.locator(CONNECT)).to_be_focused()
     page.reload()
     expect(page.locator(NOTICE)).to_contain_text("You declined")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator(STATUS)).to_contain_text("Connected as")
     expect(page.locator(NOTICE)).to_be_hidden()
 
@@ -108,9 +104,7 @@ def test_a_closed_window_is_no_cancel(page: Page, site: Site) -> None:
     page.bring_to_front()
     hint = page.locator(f'{WAITING} [data-role="waiting-hint"]')
     expect(hint).to_be_visible()
-    window = press(page, f'{WAITING} [data-action="again"]')
-    answer(window)
-    gone(window)
+    approve(page, f'{WAITING} [data-action="again"]')
     expect(page.locator(STATUS)).to_contain_text("Connected as")
     assert site.sandbox.exchanges == 1
 
@@ -176,9 +170,7 @@ def test_two_tabs(context: BrowserContext, site: Site) -> None:
 def test_a_failed_exchange(page: Page, site: Site, exchange: str, words: str) -> None:
     site.sandbox.state.switches.exchange = exchange
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator(NOTICE)).to_contain_text(words)
     link = page.locator(f'{CARD} [data-role="notice-link"]')
     expect(link).to_be_visible(visible=words.startswith("A key"))
@@ -215,9 +207,7 @@ def test_nobody_has_to_look_on_while_a_key_is_fetched(page: Page, site: Site) ->
 
 def test_another_account_asks_first(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
-    answer_window = press(page)
-    answer(answer_window)
-    gone(answer_window)
+    approve(page)
     question = page.locator(f'{CARD} [data-role="question"]')
     for action, expected in [("keep-old", "user_2yOP"), ("replace", "user_2zHn")]:
         window = press(page)

@@ -7,14 +7,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, approve
 
 
 def test_disconnect(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     page.click(f'{CARD} [data-action="disconnect"]')
     dialog = page.locator(f'{CARD} dialog[data-role="confirm"]')
     expect(dialog).to_be_visible()
@@ -40,9 +38,7 @@ def test_disconnect(page: Page, site: Site) -> None:
 
 def test_the_receipt(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     page.click(f'{CARD} [data-action="disconnect"]')
     page.click(f"{CARD} [data-confirmed]")
     receipt = page.locator(f'{CARD} [data-role="receipt"]')
@@ -60,18 +56,14 @@ def test_a_dead_key_is_noticed_and_the_message_sent_again(
     page.goto(site.url)
     page.fill("textarea", "First")
     page.keyboard.press("Enter")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator("#turns")).to_contain_text(re.compile("First.*First", re.S))
     revoke(site)
     page.fill("textarea", "Second")
     page.keyboard.press("Enter")
     expect(page.get_by_text("no longer accepts this key").first).to_be_visible()
     page.get_by_role("button", name="Reconnect", exact=True).click()
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator("#turns")).to_contain_text(re.compile("Second.*Second", re.S))
 
 

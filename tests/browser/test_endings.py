@@ -9,7 +9,7 @@ from apiary import database
 from apiary.models import StoredFlow
 from apiary.sandbox import Ask
 from tests.browser.conftest import WHOLE, MakeSite, Site
-from tests.browser.popup import CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
 
 
 def way_back(window: Page, site: Site) -> str:
@@ -79,9 +79,7 @@ def test_too_late(page: Page, site: Site) -> None:
     answer(window)
     gone(window)
     assert site.sandbox.exchanges == 0
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator(STATUS)).to_contain_text("Connected as")
 
 

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
 
 
 def test_connect_again_right_after_cancel(page: Page, site: Site) -> None:
@@ -35,9 +35,7 @@ def test_a_cap_that_is_no_amount_opens_no_window(page: Page, site: Site) -> None
     assert len(page.context.pages) == 1
     assert page.locator(f'{CARD} input[name="limit"]').evaluate("(e) => e.validationMessage")
     page.fill(f'{CARD} input[name="limit"]', "10")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator(STATUS)).to_contain_text("Connected as")
 
 
@@ -61,18 +59,14 @@ def test_the_focus_after_connecting_in_the_chat(page: Page, site: Site) -> None:
     expect(page.locator("textarea")).to_be_focused()
     page.keyboard.type("Do bees dance?")
     page.keyboard.press("Enter")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     expect(page.locator("#turns")).to_contain_text(re.compile("dance.*dance", re.S))
     expect(page.locator("textarea")).to_be_focused()
 
 
 def test_check_now_keeps_the_focus_and_says_so(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     page.click(f'{CARD} [data-action="check"]')
     expect(page.locator(NOTICE)).to_contain_text("Checked just now")
     expect(page.locator(f'{CARD} [data-action="check"]')).to_be_focused()
@@ -80,9 +74,7 @@ def test_check_now_keeps_the_focus_and_says_so(page: Page, site: Site) -> None:
 
 def test_an_answer_that_is_cut_off_on_its_way_changes_no_card(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     cut = {"status": 200, "content_type": "application/json", "body": '{"state": "conn'}
     page.route("**/settings/openrouter/check", lambda route: route.fulfill(**cut))
     page.click(f'{CARD} [data-action="check"]')
@@ -107,9 +99,7 @@ def test_a_used_up_model_gives_way_to_who_connects(
         page.wait_for_timeout(700)
     expect(page.locator("body")).to_contain_text("used up")
     page.goto(site / "settings/")
-    window = press(page)
-    answer(window)
-    gone(window)
+    approve(page)
     page.go_back()
     page.goto(site.url)
     expect(page.locator("#turns")).to_contain_text(re.compile("Second.*Second", re.S))

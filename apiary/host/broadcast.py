@@ -20,6 +20,8 @@ from .tables import Conversation, Message, name_of
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds: what other processes' readers wait longer.
 _EVERY = 0.04
+#: The same at most, however long a round takes: claims of answers and places run out.
+_LONGEST = 0.5
 #: Milliseconds in which an answer that runs should have been told of.
 _BEGINS = 400
 #: Seconds that who stops an answer waits for its writer.
@@ -54,9 +56,11 @@ class Broadcast:
                 self._thread.start()
 
     def _run(self, app: Flask) -> None:
-        idle = 0
+        idle, took = 0, 0.0
         while True:
-            time.sleep(_EVERY)
+            # With many answers a round takes longer, and must leave time for other threads.
+            time.sleep(min(max(_EVERY, took), _LONGEST))
+            began = time.monotonic()
             try:
                 busy = self._round(app)
                 self.places.renew()
@@ -69,7 +73,7 @@ class Broadcast:
                 _log.exception("Other processes could not be told of answers")
                 time.sleep(1)
                 continue
-            idle = 0 if busy else idle + 1
+            idle, took = 0 if busy else idle + 1, time.monotonic() - began
             with self._lock:
                 if idle > _NOTHING and not self._answers.all_running():
                     self._thread = None

@@ -88,6 +88,9 @@ export class Card {
     this.part("unverified").hidden = data.verified !== false;
     this.#fact("how", data.how);
     this.#fact("base_url", data.base_url ?? "");
+    // What a new key is for; who writes there goes on writing.
+    const address = this.part("key-form")?.elements.base_url;
+    if (address) address.defaultValue = data.base_url ?? "";
     this.#fact("label", data.label ?? "");
     for (const element of this.section.querySelectorAll("[data-known]")) {
       element.hidden = !data.known;

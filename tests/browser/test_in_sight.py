@@ -5,7 +5,10 @@ import json
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Site
+from apiary import database
+from apiary.models import StoredConnection
+from apiary.sandbox import PASTE_KEY
+from tests.browser.conftest import MakeSite, Site
 from tests.browser.test_answers import paste, quiet
 
 
@@ -163,3 +166,30 @@ def test_a_price_stands_in_one_line_on_a_phone(
     box = told.bounding_box()
     assert box and box["height"] < 30
     context.close()
+
+
+def test_an_endpoint_keeps_its_address_for_the_next_key(page: Page, make_site: MakeSite) -> None:
+    site = make_site(APIARY_CUSTOM_ENDPOINTS="lan")
+    page.goto(site / "account")
+    sign_up(page, site)
+    page.goto(site / "settings/")
+    address = f"{site.sandbox.url}/api/v1"
+    page.fill("#endpoint [name=base_url]", address)
+    page.fill("#endpoint [name=api_key]", PASTE_KEY)
+    page.click("#endpoint [data-action=save-key]")
+    expect(page.locator("#endpoint")).to_have_attribute("data-state", "connected")
+    expect(page.locator("#endpoint [name=base_url]")).to_have_value(address)
+    expect(page.locator("#endpoint [name=api_key]")).to_have_value("")
+
+
+def test_the_button_for_the_model_says_all_of_it(page: Page, site: Site, paste_key: str) -> None:
+    """Also beside a long sentence about who pays, which has a second line."""
+    page.goto(site / "settings/")
+    paste(page, paste_key)
+    with site.app.app_context(), database.connection_context():
+        StoredConnection.update(kid="gone").execute()
+    page.goto(site.url)
+    expect(page.locator("#payer")).to_contain_text("cannot be read")
+    for width in (600, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.locator("#pick").evaluate("(el) => el.scrollWidth <= el.clientWidth"), width

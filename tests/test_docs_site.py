@@ -1,5 +1,6 @@
 """The documentation builds as a site, and a warning is an error."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,4 +21,6 @@ def test_it_builds_without_a_warning(tmp_path: Path) -> None:
     for page in (ROOT / "docs").glob("*.md"):
         assert (site / f"{page.stem}.html").exists()
         assert f'href="{page.stem}.html"' in index or page.stem == "index"
+    pictures = re.findall(r'(?:src|srcset)="(_static/connected[^"]*)"', index)
+    assert len(pictures) == 2 and all((site / picture).exists() for picture in pictures)
     assert "Unreleased" in (site / "changes.html").read_text("utf-8")

@@ -1,6 +1,7 @@
 """The body of an HTTP answer that is sent in chunks (RFC 9112, section 7.1), piece by piece."""
 
 import re
+from functools import lru_cache
 
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _LONGEST_LINE = 4096
@@ -75,7 +76,13 @@ class Chunks:
             if self._trailers > _MOST_TRAILERS:
                 raise Malformed
             return
-        number = line.partition(b";")[0].strip(b" \t")
-        if not _SIZE.fullmatch(number):
-            raise Malformed
-        self._left = int(number, 16) or -2
+        self._left = _size(line) or -2
+
+
+@lru_cache(maxsize=256)
+def _size(line: bytes) -> int:
+    """What the line before a chunk says. Answers come in chunks of few sizes."""
+    number = line.partition(b";")[0].strip(b" \t")
+    if not _SIZE.fullmatch(number):
+        raise Malformed
+    return int(number, 16)

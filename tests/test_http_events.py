@@ -55,8 +55,8 @@ def test_a_long_question_is_let_go_of_when_it_was_sent() -> None:
         events = http.events("POST", server.url, body={"text": "x" * 100_000})
         assert next(iter(events)) == ("message", "one")
         kept = [o._content for o in gc.get_objects() if isinstance(o, _Once)]
-        # The pool holds the request until the answer has ended.
-        assert kept == [b""]
+        # The connection holds the request until the answer has ended; earlier ones may be there.
+        assert kept and not any(kept)
         events.close()
     assert heard and heard[0] > 100_000
 

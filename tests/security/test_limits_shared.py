@@ -53,7 +53,8 @@ def test_two_processes_count_together(make_host: MakeHost, redis_url: str, secre
         assert names == {
             "sign-in-address", "sign-in-name", "sign-in-name-day", "sign-in-everywhere"
         }  # fmt: skip
-        assert not [key for key in found if b"ada" in key or b"198.51" in key]
+        # More of the name than a hash may hold by chance.
+        assert not [key for key in found if b"ada-who" in key or b"198.51" in key]
         assert all(0 < client.ttl(key) <= 24 * 3600 for key in found)
 
 

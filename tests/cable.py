@@ -71,4 +71,6 @@ class Cable:
 
     def close(self) -> None:
         self.pull()
+        # It wakes the thread that accepts, which would wait for ever.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -1,5 +1,6 @@
 """Fixtures that the whole suite shares: databases, a sandbox behind a socket, a small host."""
 
+import asyncio
 import os
 import ssl
 import tempfile
@@ -75,6 +76,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in _REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+
+
+@pytest.fixture(autouse=True)
+def no_event_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Playwright's stays in the thread of the tests, and no other could run beside it."""
+    loop = asyncio._get_running_loop()
+    if loop is None or request.path.parent.name == "browser":
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
 
 
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import click
 import pytest
@@ -120,10 +119,7 @@ def test_signals(make_host: MakeHost) -> None:
 
 
 def test_an_async_view(make_host: MakeHost) -> None:
-    """A call that asks a model waits, so it belongs into a thread of its own.
-
-    The tests' own thread may have Playwright's event loop, and Flask wants none.
-    """
+    """A call that asks a model waits, so it belongs into a thread of its own."""
     app = make_host()
     apiary = Apiary(app, owner=lambda: "ann")
     put_key(app, "ann")
@@ -135,9 +131,7 @@ def test_an_async_view(make_host: MakeHost) -> None:
         answer = await asyncio.to_thread(apiary.complete, "ann", "openrouter", **question)
         return answer.text
 
-    with ThreadPoolExecutor(1) as aside:
-        asked = aside.submit(app.test_client().get, "/ask")
-    assert asked.result().text == "Do bees dance?"
+    assert app.test_client().get("/ask").text == "Do bees dance?"
 
 
 def test_async_functions_of_the_host_s(make_host: MakeHost) -> None:
@@ -170,16 +164,12 @@ def test_async_functions_of_the_host_s(make_host: MakeHost) -> None:
         question = {"model": "sandbox/echo", "messages": QUESTION}
         return (await asyncio.to_thread(apiary.complete, "ann", "openrouter", **question)).text
 
-    def work() -> None:
-        client = app.test_client()
-        assert client.get("/settings/").status_code == 401
-        with client.session_transaction() as kept:
-            kept["who"] = "ann"
-        assert '<html lang="de">' in client.get("/settings/").text
-        refused = client.post("/settings/endpoint/key", data={"base_url": "https://llm.example/v1"})
-        assert refused.status_code == 403
-        put_key(app, "ann")
-        assert client.get("/ask").text == "Do wasps?"
-
-    with ThreadPoolExecutor(1) as aside:
-        aside.submit(work).result()
+    client = app.test_client()
+    assert client.get("/settings/").status_code == 401
+    with client.session_transaction() as kept:
+        kept["who"] = "ann"
+    assert '<html lang="de">' in client.get("/settings/").text
+    refused = client.post("/settings/endpoint/key", data={"base_url": "https://llm.example/v1"})
+    assert refused.status_code == 403
+    put_key(app, "ann")
+    assert client.get("/ask").text == "Do wasps?"

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.security import generate_password_hash
 
-from apiary.host import create_app
+from apiary.host import accounts, create_app
 from apiary.host.state import Host
 from tests.host.browsing import Browser, until
 
@@ -16,6 +17,18 @@ BUILTIN = {
 }
 
 MakeHost = Callable[..., Flask]
+_QUICK = "scrypt:1024:8:1"
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are slow on purpose; where that is not the matter, they would only be slow."""
+    monkeypatch.setattr(
+        accounts,
+        "generate_password_hash",
+        lambda given, method: generate_password_hash(given, _QUICK),
+    )
+    monkeypatch.setattr(accounts, "_dummy_hash", lambda: generate_password_hash("nobody", _QUICK))
 
 
 @pytest.fixture

@@ -154,8 +154,9 @@ class Connect {
       return this.again(Math.min(5000, 1000 * 2 ** this.misses));
     }
     this.misses = 0;
-    // The one test of success: the connection has changed, whoever changed it.
-    if (ok && data.version !== this.card.version) return this.settle("");
+    // Success: the connection has changed, whoever changed it. The card may know of that already,
+    // as from another tab; the attempt itself has ended all the same.
+    if (ok && (data.version !== this.card.version || data.state === "connected")) return this.settle("");
     if (ok && data.question) return this.settle("");
     if (ok && FINAL.has(data.state)) return this.settle(data.message);
     if (ok && data.state === "exchanging") {

@@ -232,3 +232,25 @@ def test_the_cap(page: Page, site: Site) -> None:
     gone(window)
     expect(page.locator(f'{CARD} [data-fact="limit"]')).to_have_text("$5.00, $5.00 left")
     expect(page.locator(f'{CARD} [data-role="meter"]')).to_be_visible()
+
+
+def test_a_card_that_knows_it_first_lets_the_dialog_close(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    """Another tab may tell the card, before the dialog has asked, that it is connected."""
+    page.goto(site / "settings/")
+    other = context.new_page()
+    other.goto(site / "settings/")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    page.route("**/flows/*", lambda route: route.abort())
+    answer(window)
+    gone(window)
+    other.evaluate(
+        "new BroadcastChannel('apiary-connection').postMessage({ provider: 'openrouter' })"
+    )
+    expect(page.locator(CARD)).to_have_attribute("data-state", "connected")
+    expect(page.locator(WAITING)).to_be_visible()
+    page.unroute("**/flows/*")
+    expect(page.locator(WAITING)).to_be_hidden()
+    expect(page.locator(STATUS)).to_be_focused()

@@ -193,3 +193,15 @@ def test_the_button_for_the_model_says_all_of_it(page: Page, site: Site, paste_k
     for width in (600, 800, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.locator("#pick").evaluate("(el) => el.scrollWidth <= el.clientWidth"), width
+
+
+def test_a_wrong_password_is_told_where_it_was_written(page: Page, site: Site) -> None:
+    page.goto(site / "account")
+    sign_up(page, site)
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.fill("#password", "wrong horse")
+    page.fill("#new_password", "battery staple")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_in_viewport()
+    expect(page.locator("#password")).to_be_focused()
+    expect(page.locator(".top [aria-current]")).to_have_text("Account")

@@ -205,3 +205,15 @@ def test_a_wrong_password_is_told_where_it_was_written(page: Page, site: Site) -
     expect(page.get_by_role("alert")).to_be_in_viewport()
     expect(page.locator("#password")).to_be_focused()
     expect(page.locator(".top [aria-current]")).to_have_text("Account")
+
+
+def test_an_import_that_takes_its_time_says_so(page: Page, site: Site) -> None:
+    page.goto(site / "account")
+    # Playwright looks at no page that is about to be left.
+    page.evaluate("addEventListener('submit', (event) => event.preventDefault())")
+    file = {"name": "a.json", "mimeType": "application/json", "buffer": b"[]"}
+    page.set_input_files('input[type="file"]', file)
+    told = page.locator("#import").get_by_role("status")
+    expect(told).to_be_empty()
+    page.click("#import button")
+    expect(told).to_have_text("Importing. A large file takes a while.")

@@ -26,7 +26,7 @@ def test_an_app_machine_is_cut_off_and_comes_back(stage, guest):
         began = time.monotonic()
         seen[0] += by_ben
         seen[1] += by_cem
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25
     for found in seen:
         assert found[-1][1] == "error" and found[-1][2]["code"] == "broken_off"
     for who, found in zip((ben, cem), seen, strict=True):
@@ -76,7 +76,7 @@ def test_redis_is_cut_off_and_comes_back(stage, guest):
         # Asking works, though each machine counts for itself now.
         with ben.ask(THREE, "sandbox/echo", "still there") as answer:
             assert text_of(answer) == "still there"
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 25
         seen += there
     # Who read elsewhere comes again, and is told what the database knows.
     assert seen[-1][1] == "delta"

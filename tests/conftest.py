@@ -62,12 +62,17 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _in_memory())
 # Each app of a test would compile the same templates anew: most of what its pages cost.
 Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": _Compiled()}
 
-# How long one example takes says more of the machine than of the code.
-hypothesis.settings.register_profile("apiary", deadline=None)
+# How long an example takes, or to find one, says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "apiary", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("apiary")
 
 #: Tests that drive a browser or processes of their own, and so depend on how busy a machine is.
-_REAL_TIME = ("browser", "faults", "scale", "test_commands.py", "test_packaging.py")
+_REAL_TIME = (
+    *("browser", "faults", "scale"),
+    *("test_commands.py", "test_packaging.py", "test_proxied.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

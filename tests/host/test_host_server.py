@@ -78,7 +78,7 @@ def test_a_restart_breaks_an_answer_off_and_keeps_it(tmp_path, sandbox, slowly, 
                 numbers = (line for line in answer.iter_lines() if line.startswith("id: "))
                 assert len(list(itertools.islice(numbers, 3))) == 3
             server.send_signal(signal.SIGTERM)
-            server.wait(20)
+            server.wait(40)
         with gunicorn(tmp_path, port, sandbox.url):
             assert client.get(f"{path}/stream").status_code == 204
             rows = client.get(f"{path}/export.json").json()["messages"]

@@ -102,7 +102,7 @@ class Postgres:
         :param upgrade: makes them; called where they cannot be had without it.
         """
         name = _name(url)
-        if name not in self._given or self._filled(name):
+        if name not in self._given or self._shape(name) != self._shapes[_BLANK]:
             upgrade()
         elif self._free[kind]:
             self._keep(name, _BLANK)
@@ -130,10 +130,6 @@ class Postgres:
 
     def _url(self, name: str) -> str:
         return f"{self.server.rsplit('/', 1)[0]}/{name}"
-
-    def _filled(self, name: str) -> bool:
-        with psycopg.connect(self._url(name)) as inside:
-            return bool(inside.execute("SELECT 1 FROM pg_stat_user_tables").fetchone())
 
     def _shape(self, name: str) -> str:
         with psycopg.connect(self._url(name)) as inside:

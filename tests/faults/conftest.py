@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import LiveSandbox
 from tests.faults.machine import Machine, build
 from tests.faults.story import Server, Visitor
+from tests.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +29,13 @@ def environ() -> dict[str, str]:
 
 @pytest.fixture
 def server(
-    tmp_path: Path, sandbox: LiveSandbox, database_url: str, environ: dict[str, str]
+    tmp_path: Path,
+    sandbox: LiveSandbox,
+    database_url: str,
+    all_postgres: Postgres,
+    environ: dict[str, str],
 ) -> Iterator[Server]:
-    made = Server(tmp_path, sandbox, database_url, **environ)
+    made = Server(tmp_path, sandbox, database_url, all_postgres, **environ)
     try:
         made.start()
         yield made

@@ -20,6 +20,7 @@ import httpx
 from apiary.sandbox import Ask
 from tests.browser.conftest import free_port
 from tests.conftest import LiveSandbox
+from tests.postgres import Postgres
 from tests.servers import answers
 from tests.upgraded import upgrade
 
@@ -29,10 +30,18 @@ JSON = {"Accept": "application/json"}
 
 
 class Server:
-    """The chat app in processes of its own, which can be killed and started again."""
+    """The chat app in processes of its own, which can be killed and started again.
+
+    :param postgres: where the database may be from, and its tables too.
+    """
 
     def __init__(
-        self, folder: Path, sandbox: LiveSandbox, database_url: str, **environ: str
+        self,
+        folder: Path,
+        sandbox: LiveSandbox,
+        database_url: str,
+        postgres: Postgres | None = None,
+        **environ: str,
     ) -> None:
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
@@ -49,7 +58,10 @@ class Server:
         }
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
-        upgrade(self.environ)
+        if postgres is None:
+            upgrade(self.environ)
+        else:
+            postgres.migrate(database_url, "chat app", lambda: upgrade(self.environ))
 
     def start(self) -> None:
         self.process = subprocess.Popen(

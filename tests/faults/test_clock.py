@@ -17,6 +17,7 @@ from tests.conftest import LiveSandbox
 from tests.faults.machine import Machine
 from tests.faults.story import Reading, Server, Visitor
 from tests.host.browsing import until
+from tests.postgres import Postgres
 
 HOUR = 3600
 SetClock = Callable[[int], None]
@@ -179,6 +180,7 @@ def ahead_and_right(
     tmp_path: Path,
     sandbox: LiveSandbox,
     library: Path,
+    postgres: Postgres,
     new_postgres: Callable[[], str],
     redis_url: str,
 ) -> Iterator[tuple[Visitor, Visitor]]:
@@ -195,7 +197,7 @@ def ahead_and_right(
             (tmp_path / name).mkdir()
             one = Machine(tmp_path / name, library)
             one.clock(seconds)
-            servers.append(Server(tmp_path / name, sandbox, url, **one.environ, **shared))
+            servers.append(Server(tmp_path / name, sandbox, url, postgres, **one.environ, **shared))
             servers[-1].start()
             visitors.append(Visitor(servers[-1].url))
         ahead, right = visitors

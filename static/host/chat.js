@@ -119,7 +119,11 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
   panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (chat.waiting || failed) chat.retry();
-  if (!touch.matches) box.focus();
+  if (touch.matches) return;
+  // Below a dialog nothing takes the focus: that of Connect may be waiting still.
+  const above = document.querySelector("dialog:modal");
+  if (above) above.addEventListener("close", () => box.focus(), { once: true });
+  else box.focus();
 });
 
 // -- buttons inside the answers

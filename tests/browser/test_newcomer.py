@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import MakeSite, Site
 from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
@@ -61,6 +61,29 @@ def test_the_focus_after_connecting_in_the_chat(page: Page, site: Site) -> None:
     page.keyboard.press("Enter")
     approve(page)
     expect(page.locator("#turns")).to_contain_text(re.compile("dance.*dance", re.S))
+    expect(page.locator("textarea")).to_be_focused()
+
+
+def test_the_focus_where_the_chat_knew_before_the_dialog(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    """Another tab may tell the page of the connection while its dialog still waits."""
+    page.goto(site.url)
+    other = context.new_page()
+    other.goto(site / "settings/")
+    page.bring_to_front()
+    page.keyboard.type("Do bees dance?")
+    page.keyboard.press("Enter")
+    window = press(page)
+    window.wait_for_selector('[data-action="approve"]')
+    page.route("**/flows/*", lambda route: route.abort())
+    answer(window)
+    gone(window)
+    other.evaluate(
+        "new BroadcastChannel('apiary-connection').postMessage({ provider: 'openrouter' })"
+    )
+    expect(page.locator("#turns")).to_contain_text(re.compile("dance.*dance", re.S))
+    page.unroute("**/flows/*")
     expect(page.locator("textarea")).to_be_focused()
 
 

@@ -18,8 +18,8 @@ LONGEST = 15 * 60.0
 LARGEST = 2 * 1024 * 1024
 MOST_EVENTS = 300_000
 #: Readers of one answer, running answers of one owner, and of all in one process. An answer of
-#: usual length takes a fifth to a half of a megabyte with its reader, so 2,000 fit into one
-#: gigabyte; one of the greatest length takes five, and few are.
+#: usual length takes a tenth of a megabyte with its reader, so 2,000 fit into half a gigabyte;
+#: one of the greatest length takes four, and few are.
 MOST_READERS = 4
 MOST_PER_OWNER = 3
 MOST = 2000

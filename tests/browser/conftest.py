@@ -23,6 +23,7 @@ from playwright.sync_api import (
 )
 
 from apiary.host import create_app
+from tests.browser.ground import ground as ground
 from tests.conftest import LiveSandbox
 from tests.servers import serve
 from tests.sqlite import Sqlite

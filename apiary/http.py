@@ -20,10 +20,10 @@ import httpx
 from .addresses import Policy, Resolver, system_resolver
 from .chunks import Chunks, Malformed
 from .dial import Backend, Dial, Stream, call, certificates, tcp
-from .replies import PAUSE, Events, Reason, Reply, Unusable, parse
+from .replies import PAUSE, Events, Reason, Reply, Said, Unusable, parse
 from .transport import Transport
 
-__all__ = ["PAUSE", "Events", "Http", "Reply", "Unusable"]
+__all__ = ["PAUSE", "Events", "Http", "Reply", "Said", "Unusable"]
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 _REASONS: dict[type[Exception], Reason] = {

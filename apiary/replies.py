@@ -4,13 +4,14 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from . import sse
 from .errors import ProviderDown
 from .translation import say
+from .usual import Usual
 
 #: unreachable: nothing was sent. timeout, broken: something was, and no whole answer came.
 #: answer: one came that cannot be used.
@@ -80,13 +81,22 @@ class Source(Protocol):
 PAUSE = ("pause", "")
 
 
+class Said:
+    """Stands among the events for those that say nothing but a piece of text."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 class Events:
     """An answer that may be a stream of events.
 
     ``reply`` is the whole answer where it is not one (an error, or one document in spite of
-    what was asked for), else None. Iterating gives (event, data) as they come; it ends quietly
-    after :meth:`close` and raises :class:`Unusable` when the answer is cut, too slow or too
-    long.
+    what was asked for), else None. Iterating gives (event, data) as they come, and :class:`Said`
+    for what has a form that was learned; it ends quietly after :meth:`close` and raises
+    :class:`Unusable` when the answer is cut, too slow or too long.
 
     :param cap: bytes that the whole answer may have on the wire.
     """
@@ -106,12 +116,13 @@ class Events:
         self._source = source
         self._left = cap
         self._parser = sse.Parser()
+        self._usual: Usual | None = None
         self._lock = threading.Lock()
         self._busy = False
         self._pausing = self._released = False
         self._closed = source is None
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
+    def __iter__(self) -> Iterator[tuple[str, str] | Said]:
         source = self._source
         while source is not None and (chunk := self._next(source)) is not None:
             if not chunk:
@@ -120,7 +131,7 @@ class Events:
                 continue
             self._left -= len(chunk)
             try:
-                events = self._parser.feed(chunk) if self._left >= 0 else None
+                events = self._take(chunk) if self._left >= 0 else None
             except sse.TooLarge:
                 events = None
             if events is None:
@@ -129,6 +140,31 @@ class Events:
             yield from events
             if self._pausing and source.dry:
                 yield PAUSE
+
+    def learn(self, event: tuple[str, str], text: str, read: Callable[[str], str | None]) -> None:
+        """Know what looks like this event by its bytes from now on; see :meth:`.Usual.learn`."""
+        if self._usual is None:
+            self._usual = Usual()
+        self._usual.learn(event, text, read)
+
+    def _take(self, chunk: bytes) -> list[tuple[str, str] | Said]:
+        parser, usual = self._parser, self._usual
+        found: list[tuple[str, str] | Said] = []
+        if usual is None:
+            found += parser.feed(chunk)
+            return found
+        if not parser.idle:
+            # Here ends what the last piece broke off in.
+            head, gap, chunk = chunk.partition(b"\n\n")
+            found += parser.feed(head + gap)
+        end = chunk.rfind(b"\n\n") + 2
+        text = usual.read(chunk[:end]) if end > 1 and parser.idle else None
+        if text is not None:
+            found.append(Said(text))
+            chunk = chunk[end:]
+        if chunk:
+            found += parser.feed(chunk)
+        return found
 
     def pausing(self, on: bool) -> socket.socket | None:
         """Give :data:`PAUSE` where there is nothing to give yet, instead of waiting.
@@ -181,10 +217,13 @@ class Events:
         self.close()
 
     def _next(self, source: Source) -> bytes | None:
-        with self._lock:
-            if self._closed:
-                return None
-            self._busy = True
+        # While pausing nobody else gives the source back, so nobody needs to know that it is read.
+        pausing = self._pausing
+        if not pausing:
+            with self._lock:
+                self._busy = not self._closed
+        if self._closed:
+            return None
         chunk: bytes | None = None
         try:
             chunk = source.read()
@@ -193,15 +232,15 @@ class Events:
             if not self._closed:
                 raise
         finally:
-            with self._lock:
-                self._busy = False
-                over = self._closed or chunk is None
-                # Set before the connection goes back to its pool: a late close() must not cut
-                # the answer that it carries next.
-                self._closed = over
-            if over and not self._pausing:
-                self._release(source)
-        return None if over else chunk
+            if chunk is None or not pausing:
+                with self._lock:
+                    self._busy = False
+                    # Set before the connection goes back to its pool: a late close() must not
+                    # cut the answer that it carries next.
+                    self._closed = self._closed or chunk is None
+                if self._closed and not pausing:
+                    self._release(source)
+        return None if self._closed else chunk
 
 
 def parse(raw: bytes) -> Any:

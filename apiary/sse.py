@@ -35,6 +35,11 @@ class Parser:
         self._data: list[bytes] = []
         self._size = 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether what is fed next begins an event."""
+        return not (self._pieces or self._data or self._event or self._after_cr or self._first)
+
     def feed(self, chunk: bytes) -> list[tuple[str, str]]:
         """The events, as (name, data), that end within this piece.
 

@@ -139,15 +139,22 @@ class Relay:
         reader = _Reader(answer, after, sock, done)
         reader.alone = alone
         self._tell(reader)
-        answer.wake = self._tell
-        self._tell(answer)
+        answer.wake = self._wake
+        self._wake(answer)
 
-    def _tell(self, what: "_New | _Reader | Answer") -> None:
+    def _wake(self, answer: "Answer") -> None:
+        """An answer that has a reader here has something new."""
+        if threading.get_ident() == self._ident:
+            self._news.add(answer)
+        else:
+            self._inbox.append(answer)
+            os.eventfd_write(self._bell, 1)
+
+    def _tell(self, what: "_New | _Reader") -> None:
         if self._process != os.getpid():
             self._begin()
         self._inbox.append(what)
-        if threading.get_ident() != self._ident:
-            os.eventfd_write(self._bell, 1)
+        os.eventfd_write(self._bell, 1)
 
     def _begin(self) -> None:
         with self._lock:

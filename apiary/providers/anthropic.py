@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ..config import Settings
 from ..errors import KeyRejected
-from ..http import PAUSE, Events, Http, Reply
+from ..http import PAUSE, Events, Http, Reply, Said
 from ..secret import Secret, is_key
 from ..translation import say
 from .answer import load
@@ -120,6 +120,9 @@ class Anthropic(Compatible):
             if wire is PAUSE:
                 yield Pause()
                 continue
+            if isinstance(wire, Said):
+                yield Delta(wire.text)
+                continue
             kind, data = wire
             if kind == "ping":
                 continue
@@ -131,6 +134,7 @@ class Anthropic(Compatible):
                 delta = event.get("delta")
                 piece = delta if isinstance(delta, dict) else {}
                 if (said := piece.get("text")) and isinstance(said, str):
+                    events.learn(wire, said, _only)
                     yield Delta(said)
                 elif (thought := piece.get("thinking")) and isinstance(thought, str):
                     yield Reasoning(thought)
@@ -171,6 +175,16 @@ class Anthropic(Compatible):
         if reply.status != 200 or (isinstance(reply.data, Mapping) and reply.data.get("error")):
             raise self._refusal(key, reply)
         raise self._nonsense()
+
+
+def _only(data: str) -> str | None:
+    """The text of an event that says nothing else; None for every other one."""
+    event = load(data) or {}
+    delta = event.get("delta")
+    if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
+        return None
+    said = delta.get("text")
+    return said if isinstance(said, str) else None
 
 
 def _turns(

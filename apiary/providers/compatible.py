@@ -11,7 +11,7 @@ from typing import Any
 from ..addresses import origin
 from ..config import Settings
 from ..errors import ApiaryError, KeyRejected
-from ..http import PAUSE, Events, Http, Reply, Unusable
+from ..http import PAUSE, Events, Http, Reply, Said, Unusable
 from ..secret import Secret, is_key
 from ..translation import say
 from . import refusals
@@ -147,6 +147,9 @@ class Compatible(Provider):
                 if event is PAUSE:
                     yield _PAUSE
                     continue
+                if isinstance(event, Said):
+                    yield Delta(event.text)
+                    continue
                 data = event[1]
                 if data == "[DONE]":
                     done = True
@@ -167,6 +170,7 @@ class Compatible(Provider):
                         yield Reasoning(thought)
                     content = delta.get("content")
                     if content and (said := _said(content)):
+                        events.learn(event, said, _only)
                         yield Delta(said)
                 reason = choice.get("finish_reason")
                 if reason and isinstance(reason, str):
@@ -235,6 +239,19 @@ def _first(chunk: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return {}
+
+
+def _only(data: str) -> str | None:
+    """The text of an event that says nothing else; None for every other one."""
+    chunk = load(data) or {}
+    choice = _first(chunk)
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or chunk.get("usage") or chunk.get("error"):
+        return None
+    more = [choice.get("error"), choice.get("finish_reason")]
+    more += [delta.get("reasoning"), delta.get("reasoning_content")]
+    content = delta.get("content")
+    return content if isinstance(content, str) and not any(more) else None
 
 
 def _said(content: Any) -> str:

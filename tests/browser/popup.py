@@ -7,6 +7,8 @@ CONNECT = f'{CARD} [data-action="connect"]'
 WAITING = f'{CARD} dialog[data-role="waiting"]'
 NOTICE = f'{CARD} [data-role="notice"]'
 STATUS = f'{CARD} [data-role="status"]'
+#: The addresses at which the dialog that waits asks how its attempt stands.
+ASKING = "**/flows/*"
 
 
 def press(page: Page, selector: str = CONNECT) -> Page:
@@ -30,3 +32,18 @@ def approve(page: Page, selector: str = CONNECT) -> None:
     window = press(page, selector)
     answer(window)
     gone(window)
+
+
+def approve_elsewhere_first(page: Page, other: Page, selector: str = CONNECT) -> None:
+    """Connect, but let another page tell ``page`` of it, whose dialog cannot ask.
+
+    It may ask again after ``page.unroute(ASKING)``.
+    """
+    window = press(page, selector)
+    window.wait_for_selector('[data-action="approve"]')
+    page.route(ASKING, lambda route: route.abort())
+    answer(window)
+    gone(window)
+    other.evaluate(
+        "new BroadcastChannel('apiary-connection').postMessage({ provider: 'openrouter' })"
+    )

@@ -6,7 +6,19 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
+from tests.browser.popup import (
+    ASKING,
+    CARD,
+    CONNECT,
+    NOTICE,
+    STATUS,
+    WAITING,
+    answer,
+    approve,
+    approve_elsewhere_first,
+    gone,
+    press,
+)
 
 
 def test_connect(page: Page, site: Site) -> None:
@@ -241,16 +253,9 @@ def test_a_card_that_knows_it_first_lets_the_dialog_close(
     page.goto(site / "settings/")
     other = context.new_page()
     other.goto(site / "settings/")
-    window = press(page)
-    window.wait_for_selector('[data-action="approve"]')
-    page.route("**/flows/*", lambda route: route.abort())
-    answer(window)
-    gone(window)
-    other.evaluate(
-        "new BroadcastChannel('apiary-connection').postMessage({ provider: 'openrouter' })"
-    )
+    approve_elsewhere_first(page, other)
     expect(page.locator(CARD)).to_have_attribute("data-state", "connected")
     expect(page.locator(WAITING)).to_be_visible()
-    page.unroute("**/flows/*")
+    page.unroute(ASKING)
     expect(page.locator(WAITING)).to_be_hidden()
     expect(page.locator(STATUS)).to_be_focused()

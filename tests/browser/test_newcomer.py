@@ -5,7 +5,19 @@ import re
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import MakeSite, Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, approve, gone, press
+from tests.browser.popup import (
+    ASKING,
+    CARD,
+    CONNECT,
+    NOTICE,
+    STATUS,
+    WAITING,
+    answer,
+    approve,
+    approve_elsewhere_first,
+    gone,
+    press,
+)
 
 
 def test_connect_again_right_after_cancel(page: Page, site: Site) -> None:
@@ -74,16 +86,9 @@ def test_the_focus_where_the_chat_knew_before_the_dialog(
     page.bring_to_front()
     page.keyboard.type("Do bees dance?")
     page.keyboard.press("Enter")
-    window = press(page)
-    window.wait_for_selector('[data-action="approve"]')
-    page.route("**/flows/*", lambda route: route.abort())
-    answer(window)
-    gone(window)
-    other.evaluate(
-        "new BroadcastChannel('apiary-connection').postMessage({ provider: 'openrouter' })"
-    )
+    approve_elsewhere_first(page, other)
     expect(page.locator("#turns")).to_contain_text(re.compile("dance.*dance", re.S))
-    page.unroute("**/flows/*")
+    page.unroute(ASKING)
     expect(page.locator("textarea")).to_be_focused()
 
 

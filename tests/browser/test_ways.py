@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.popup import CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
+from tests.browser.popup import ASKING, CARD, CONNECT, NOTICE, STATUS, WAITING, answer, gone, press
 
 
 def blocked(context: BrowserContext) -> Page:
@@ -124,10 +124,10 @@ def test_the_site_away_for_a_while(page: Page, site: Site) -> None:
     page.goto(site / "settings/")
     window = press(page)
     window.wait_for_selector('[data-action="approve"]')
-    page.route("**/flows/*", lambda route: route.abort())
+    page.route(ASKING, lambda route: route.abort())
     page.bring_to_front()
     expect(page.locator(f'{WAITING} [data-role="waiting-text"]')).to_contain_text("Cannot reach")
-    page.unroute("**/flows/*")
+    page.unroute(ASKING)
     answer(window)
     gone(window)
     expect(page.locator(STATUS)).to_contain_text("Connected as")

@@ -1,6 +1,6 @@
 """Seats of readers: taken, given back, refused, and those of sessions that are over."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -8,51 +8,66 @@ from apiary import database
 from apiary.host import accounts
 from apiary.host.accounts import Person
 from apiary.host.answers import MOST_READERS, Answers, Full
-from apiary.host.readers import MOST_OF_OWNER, Readers
+from apiary.host.readers import MOST_OF_OWNER, Readers, Seat
 from apiary.host.tables import Account
 from tests.host.browsing import Browser
 
 ANN, BOB = Person("ann"), Person("bob")
+Enter = Callable[..., Seat]
 
 
 @pytest.fixture
-def readers(host) -> Iterator[Readers]:
-    found = Readers(Answers())
-    yield found
-    # Else the thread that looks after them goes on while other tests run, and logs into theirs.
-    for seat in list(found._seats):
-        found.leave(seat)
+def readers() -> Readers:
+    return Readers(Answers())
 
 
-def test_of_one_answer_the_last_stay(host, readers):
-    seats = [readers.enter(host, ANN, "answer", thread=True) for _ in range(MOST_READERS + 2)]
+@pytest.fixture
+def enter(host, readers) -> Iterator[Enter]:
+    """Takes seats that are left at the end.
+
+    Else the thread that looks after them goes on while other tests run, and logs into theirs.
+    """
+    seats: list[Seat] = []
+
+    def take(who: Person, message_id: str | None = None, *, thread: bool = True) -> Seat:
+        seats.append(readers.enter(host, who, message_id, thread=thread))
+        return seats[-1]
+
+    yield take
+    for seat in seats:
+        readers.leave(seat)
+    assert readers.count() == 0
+
+
+def test_of_one_answer_the_last_stay(enter):
+    seats = [enter(ANN, "answer") for _ in range(MOST_READERS + 2)]
     assert [seat.gone for seat in seats] == [True, True] + [False] * MOST_READERS
-    other = readers.enter(host, ANN, "other", thread=True)
+    other = enter(ANN, "other")
     assert not other.gone and not seats[-1].gone
 
 
-def test_one_owner_has_so_many(host, readers):
+def test_one_owner_has_so_many(readers, enter):
     """Also where those that were sent away do not go, because nobody takes what they send."""
-    seats = [readers.enter(host, ANN, "answer", thread=True) for _ in range(MOST_OF_OWNER)]
+    seats = [enter(ANN, "answer") for _ in range(MOST_OF_OWNER)]
     with pytest.raises(Full) as refused:
-        readers.enter(host, ANN, "answer", thread=True)
+        enter(ANN, "answer")
     assert refused.value.code == "too_many_readers"
-    readers.enter(host, BOB, thread=True)
+    enter(BOB)
     readers.leave(seats[0])
     readers.leave(seats[0])
-    readers.enter(host, ANN, thread=True)
+    enter(ANN)
     with pytest.raises(Full):
-        readers.enter(host, ANN, thread=True)
+        enter(ANN)
 
 
-def test_who_needs_no_thread_finds_a_seat(host, readers):
+def test_who_needs_no_thread_finds_a_seat(readers, enter):
     readers.most_threads = 2
     for who in (ANN, BOB):
-        readers.enter(host, who, thread=True)
+        enter(who)
     with pytest.raises(Full) as refused:
-        readers.enter(host, ANN, thread=True)
+        enter(ANN)
     assert refused.value.code == "server_busy"
-    readers.enter(host, ANN, thread=False)
+    enter(ANN, thread=False)
 
 
 def test_a_refusal_is_a_sentence_with_a_time(builtin):
@@ -68,12 +83,12 @@ def test_a_refusal_is_a_sentence_with_a_time(builtin):
         assert payer.json["left"] == 3
 
 
-def test_whose_session_is_over(host, readers):
+def test_whose_session_is_over(host, readers, enter):
     for name in ("Ada", "Bruno", "Cleo"):
         Browser(host).sign_up(name)
     with host.app_context(), database.connection_context():
         people = {row.name: accounts._person(row) for row in Account.select()}
-        seats = {name: readers.enter(host, one, thread=True) for name, one in people.items()}
+        seats = {name: enter(one) for name, one in people.items()}
         accounts.end_sessions(people["Bruno"])
         accounts.delete(people["Cleo"])
     readers.look(host)

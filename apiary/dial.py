@@ -6,6 +6,7 @@ are the maintained successors: the move to them is the imports here, there and i
 """
 
 import functools
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,11 @@ import httpx
 from .addresses import Policy, Resolver
 
 _MOST = 16 * 1024
+#: Where a head ends and which ones others follow, as h11 reads them.
+_HEAD_END = re.compile(rb"\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)")
+#: Heads that tell of an answer to come. Each could put off the limit for silence.
+_MOST_INTERIM = 32
 
 Dial = Callable[..., httpcore.NetworkStream]
 #: An address and a port to a connection, as the system makes it.
@@ -43,7 +49,7 @@ class Backend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> "Stream":
         try:
             found = self._policy.addresses(host, port, self._resolver, scheme=call.get()[1])
         except OSError:
@@ -72,9 +78,13 @@ class Stream(httpcore.NetworkStream):
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
-        self._rest = b""
+        #: What was read and given to nobody yet.
+        self.rest = b""
         #: The last bytes of a head that has not ended yet; None when it has.
         self._head: bytes | None = None
+        #: Its first bytes, and how many ended before it.
+        self._status = b""
+        self._interim = 0
         #: A head was read, and nothing behind it.
         self.fresh = False
 
@@ -88,25 +98,36 @@ class Stream(httpcore.NetworkStream):
         # A read may give less than there is: it ends where the head does, so that the body
         # can be read by somebody else.
         known = self._head + data
-        end = known.find(b"\r\n\r\n")
-        if end < 0:
-            self._head = known[-3:]
+        self._status = (self._status + data[:12])[:12]
+        end = _HEAD_END.search(known)
+        if end is None:
+            self._head = known[-2:]
             return data
-        end += 4 - len(self._head)
-        self._head, self._rest, self.fresh = None, data[end:], True
-        return data[:end]
+        given = end.end() - len(self._head)
+        self.rest = data[given:]
+        if _INTERIM.match(self._status):
+            self._begin(self._interim + 1)
+            if self._interim > _MOST_INTERIM:
+                raise httpcore.RemoteProtocolError("too many interim answers")
+        else:
+            self._head, self.fresh = None, True
+        return data[:given]
+
+    def _begin(self, interim: int) -> None:
+        """Look for a head, of an answer to which so many interim ones have come."""
+        self._head, self._status, self._interim = b"", b"", interim
 
     def take(self) -> bytes:
         """What was read and given to nobody yet."""
-        data, self._rest = self._rest, b""
+        data, self.rest = self.rest, b""
         return data
 
     def give(self, data: bytes) -> None:
         """Let the next read give this."""
-        self._rest = data
+        self.rest = data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._head = b""
+        self._begin(0)
         self._inner.write(buffer, _remaining(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
@@ -117,9 +138,13 @@ class Stream(httpcore.NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        limit = _remaining(timeout, httpcore.ConnectTimeout)
-        return Stream(self._inner.start_tls(ssl_context, server_hostname, limit))
+    ) -> "Stream":
+        try:
+            limit = _remaining(timeout, httpcore.ConnectTimeout)
+            return Stream(self._inner.start_tls(ssl_context, server_hostname, limit))
+        except BaseException:
+            self.close()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -11,7 +11,7 @@ import pytest
 
 from apiary.addresses import Policy
 from apiary.http import Http, Unusable
-from tests.raw import OK, Raw, Tls, answer, talk
+from tests.raw import OK, STREAM, Raw, Tls, answer, chunk, talk
 
 
 @pytest.mark.parametrize("start", [b"", OK, OK + b"Content-Length: 1000\r\n\r\n"])
@@ -102,3 +102,32 @@ def test_the_name_is_kept_though_an_address_is_dialled(
     tls[0].sni_callback = None
     assert names == ["llm.example"]
     assert f"host: llm.example:{server.port}".encode() in server.requests[0].lower()
+
+
+def test_interim_answers_do_not_go_on_for_ever() -> None:
+    """Each is a sign of life: no time limit but that of the whole answer would end them."""
+
+    def handler(connection: socket.socket, request: bytes) -> None:
+        while True:
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" * 100)
+
+    with talk(handler) as (server, http):
+        with pytest.raises(Unusable) as told:
+            http.events("GET", server.url, total=15)
+        assert told.value.reason == "broken"
+
+
+def test_a_stream_after_an_interim_answer() -> None:
+    raw = b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + STREAM + chunk(b"data: 1\n\n") + b"0\r\n\r\n"
+    with talk(raw) as (server, http):
+        for _ in range(2):
+            assert list(http.events("GET", server.url)) == [("message", "1")]
+        assert server.connections == 1
+
+
+def test_a_stream_whose_head_has_short_lines() -> None:
+    head = STREAM.replace(b"\r", b"")
+    with talk(head + chunk(b"data: 1\n\n") + b"0\r\n\r\n") as (server, http):
+        for _ in range(2):
+            assert list(http.events("GET", server.url, total=10)) == [("message", "1")]
+        assert server.connections == 1

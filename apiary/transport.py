@@ -1,16 +1,18 @@
 """The connections under every request: kept while they are of use, each with one at a time.
 
 In place of httpcore's pool, which looks at all its connections for each request and for each
-end of one: here neither depends on how many there are. The connections themselves, and HTTP
-over them, are httpcore's.
+end of one: here neither depends on how many there are. HTTP over them is httpcore's.
 """
 
+import functools
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpcore
 import httpx
+
+from .dial import Backend, Stream
 
 #: One for each running answer, and some for lists and checks.
 _MOST = 2200
@@ -18,13 +20,30 @@ _MOST = 2200
 _IDLE = 30.0
 
 _FAILURES = (
+    httpcore.ConnectionNotAvailable,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
 )
 
-_Origin = tuple[bytes, bytes, int | None]
+_Origin = tuple[bytes, bytes, int]
+
+
+class _Connection(httpcore.HTTP11Connection):
+    """One that can tell whether a server has said more than it was asked for."""
+
+    def __init__(self, origin: httpcore.Origin, stream: Stream) -> None:
+        super().__init__(origin, stream, keepalive_expiry=_IDLE)
+        self.origin: _Origin = (origin.scheme, origin.host, origin.port)
+        self._stream = stream
+
+    def can_serve_again(self) -> bool:
+        """Whether its answer was read to the end, and nothing behind that.
+
+        What stands there would be the answer to the next request, which may be another user's.
+        """
+        more, _ = self._h11_state.trailing_data
+        return self.is_idle() and not more and not self._stream.rest
 
 
 class Transport(httpx.BaseTransport):
@@ -32,17 +51,19 @@ class Transport(httpx.BaseTransport):
 
     :param tls: the context of every https connection.
     :param backend: makes the connections.
+    :param most: how many there may be in use; who wants one more waits for it.
     """
 
-    def __init__(self, tls: ssl.SSLContext, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, tls: ssl.SSLContext, backend: Backend, *, most: int = _MOST) -> None:
+        tls.set_alpn_protocols(["http/1.1"])
         self._tls = tls
         self._backend = backend
-        self._room = threading.BoundedSemaphore(_MOST)
+        self._room = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
-        self._all: set[httpcore.HTTPConnection] = set()
+        self._all: set[_Connection] = set()
         #: Those that nobody uses, the longest idle first; and the same for each origin.
-        self._idle: dict[httpcore.HTTPConnection, _Origin] = {}
-        self._idle_of: dict[_Origin, dict[httpcore.HTTPConnection, None]] = {}
+        self._idle: dict[_Connection, None] = {}
+        self._idle_of: dict[_Origin, dict[_Connection, None]] = {}
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -56,24 +77,25 @@ class Transport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        if not self._room.acquire(timeout=request.extensions["timeout"]["pool"]):
+        waits = request.extensions["timeout"]
+        if not self._room.acquire(timeout=waits["pool"]):
             raise httpx.PoolTimeout("too many requests at once")
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        connection = self._take(origin, asked.url.origin)
+        connection = None
         try:
+            origin = asked.url.origin
+            connection = self._take(origin) or self._connect(origin, waits["connect"])
             answer = connection.handle_request(asked)
-        except _FAILURES as error:
-            self.give_back(connection, origin)
-            raise _named(error) from None
-        except BaseException:
-            self.give_back(connection, origin)
+            return httpx.Response(
+                answer.status,
+                headers=answer.headers,
+                stream=_Body(answer, functools.partial(self._give_back, connection)),
+                extensions=answer.extensions,
+            )
+        except BaseException as error:
+            self._give_back(connection)
+            if isinstance(error, _FAILURES):
+                raise _named(error) from None
             raise
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=_Body(self, connection, origin, answer),
-            extensions=answer.extensions,
-        )
 
     def close(self) -> None:
         """Close all connections, those in use too."""
@@ -85,72 +107,71 @@ class Transport(httpx.BaseTransport):
         for connection in connections:
             connection.close()
 
-    def _take(self, origin: _Origin, place: httpcore.Origin) -> httpcore.HTTPConnection:
-        """The connection that was used last, or a new one, which connects when it is used."""
+    def _take(self, origin: httpcore.Origin) -> _Connection | None:
+        """The connection to there that was used last."""
+        key = (origin.scheme, origin.host, origin.port)
         while True:
             with self._lock:
-                if origin not in self._idle_of:
-                    connection = httpcore.HTTPConnection(
-                        place,
-                        ssl_context=self._tls,
-                        keepalive_expiry=_IDLE,
-                        network_backend=self._backend,
-                    )
-                    self._all.add(connection)
-                    return connection
-                connection = next(reversed(self._idle_of[origin]))
+                if key not in self._idle_of:
+                    return None
+                connection = next(reversed(self._idle_of[key]))
                 self._unlist(connection)
             if not connection.has_expired():
                 return connection
             self._drop(connection)
 
-    def give_back(self, connection: httpcore.HTTPConnection, origin: _Origin) -> None:
-        """Keep one that can serve again. Called once by whoever has it."""
-        # One that never connected calls itself idle, and closed too.
-        idle = connection.is_idle() and not connection.is_closed()
-        useless = []
+    def _connect(self, origin: httpcore.Origin, timeout: float) -> _Connection:
+        host = origin.host.decode("ascii")
+        stream = self._backend.connect_tcp(host, origin.port, timeout)
+        if origin.scheme == b"https":
+            stream = stream.start_tls(self._tls, host, timeout)
+        connection = _Connection(origin, stream)
         with self._lock:
-            if idle and not self._closed:
-                # Those that are due have waited longest.
-                while self._idle and (oldest := next(iter(self._idle))).has_expired():
-                    self._unlist(oldest)
-                    useless.append(oldest)
-                self._idle[connection] = origin
-                self._idle_of.setdefault(origin, {})[connection] = None
-            else:
-                useless.append(connection)
-        for one in useless:
-            self._drop(one)
-        self._room.release()
+            if not self._closed:
+                self._all.add(connection)
+                return connection
+        connection.close()
+        raise httpcore.ConnectError("closed meanwhile")
 
-    def _unlist(self, connection: httpcore.HTTPConnection) -> None:
+    def _give_back(self, connection: _Connection | None) -> None:
+        """Keep one that can serve again, and let the next one in who waits."""
+        useless = []
+        try:
+            with self._lock:
+                if connection in self._all and connection.can_serve_again():
+                    # Those that are due have waited longest.
+                    while self._idle and (oldest := next(iter(self._idle))).has_expired():
+                        self._unlist(oldest)
+                        useless.append(oldest)
+                    self._idle[connection] = None
+                    self._idle_of.setdefault(connection.origin, {})[connection] = None
+                elif connection is not None:
+                    useless.append(connection)
+            for one in useless:
+                self._drop(one)
+        finally:
+            self._room.release()
+
+    def _unlist(self, connection: _Connection) -> None:
         """Count it among the idle no more. The caller has the lock."""
-        origin = self._idle.pop(connection)
-        del self._idle_of[origin][connection]
-        if not self._idle_of[origin]:
-            del self._idle_of[origin]
+        del self._idle[connection]
+        same = self._idle_of[connection.origin]
+        del same[connection]
+        if not same:
+            del self._idle_of[connection.origin]
 
-    def _drop(self, connection: httpcore.HTTPConnection) -> None:
+    def _drop(self, connection: _Connection) -> None:
         with self._lock:
             self._all.discard(connection)
         connection.close()
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer; closed, it gives the connection back."""
+    """The body of an answer, and what is to be done once when it is closed."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        connection: httpcore.HTTPConnection,
-        origin: _Origin,
-        answer: httpcore.Response,
-    ) -> None:
-        self._transport = transport
-        self._connection = connection
-        self._origin = origin
+    def __init__(self, answer: httpcore.Response, closed: Callable[[], None]) -> None:
         self._answer = answer
-        self._open = True
+        self._closed: Callable[[], None] | None = closed
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -159,13 +180,15 @@ class _Body(httpx.SyncByteStream):
             raise _named(error) from None
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._answer.close()
-            self._transport.give_back(self._connection, self._origin)
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            try:
+                self._answer.close()
+            finally:
+                closed()
 
 
 def _named(error: Exception) -> Exception:
-    """The same failure as httpx has it, which has all of them under the same names."""
-    named: Exception = getattr(httpx, type(error).__name__)(str(error))
+    """The same failure as httpx has it, which has all but one of them under the same names."""
+    named: Exception = getattr(httpx, type(error).__name__, httpx.ConnectError)(str(error))
     return named

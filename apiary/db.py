@@ -8,7 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import peewee
-from flask import current_app, has_app_context
+from flask import current_app
 from playhouse.db_url import parse as parse_url
 from playhouse.migrations import Runner
 from playhouse.pool import MaxConnectionsExceeded
@@ -39,10 +39,22 @@ class AppDatabase(peewee.DatabaseProxy):
 
     @property
     def obj(self) -> peewee.Database | None:
-        # peewee itself asks while the models are defined, before there is any app.
-        if not has_app_context():
+        try:
+            extensions = current_app.extensions
+        except RuntimeError:
+            # peewee itself asks while the models are defined, before there is any app.
             return None
-        return cast(peewee.Database, current_app.extensions["apiary"].database)
+        return cast(peewee.Database, extensions["apiary"].database)
+
+    def __getattr__(self, name: str) -> Any:
+        # peewee's own looks the app up twice.
+        found = self.obj
+        if found is None:
+            raise AttributeError("There is a database only while an app is.")
+        return getattr(found, name)
+
+    def atomic(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__getattr__("atomic")(*args, **kwargs)
 
     def prepare(self, build: Callable[..., Any], names: Iterable[str] | None = None) -> Prepared:
         """A query whose SQL is made once. See :class:`.prepared.Prepared`."""

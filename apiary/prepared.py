@@ -63,13 +63,14 @@ class Prepared:
         return changed
 
     def _run(self, values: dict[str, Any]) -> "tuple[Any, _Made]":
-        kind = type(getattr(self._database, "obj", self._database))
+        database = getattr(self._database, "obj", self._database)
+        kind = type(database)
         made = self._made.get(kind)
         if made is None:
             # Two threads may make the same one at the same time; either will do.
             made = self._made[kind] = _Made(self._build, self._names)
         given = [values[p.name] if type(p) is _Place else p for p in made.params]
-        return self._database.execute_sql(made.sql, given), made
+        return database.execute_sql(made.sql, given), made
 
 
 class PreparedInsert:

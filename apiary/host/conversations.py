@@ -32,7 +32,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HISTORY_CHARACTERS = 200_000
 
 
-_insert = database.prepare_insert(Conversation)
+#: Writes the row of a new one.
+insert = database.prepare_insert(Conversation)
 _mine = database.prepare(
     lambda id, owner: Conversation.select().where(
         Conversation.id == id, Conversation.owner == owner, Conversation.deleted.is_null()
@@ -48,9 +49,23 @@ class NoSuchConversation(Exception):
 
 
 def create(owner: str) -> Conversation:
-    made = Conversation(owner=owner)
-    _insert(made)
+    made = new(owner)
+    store(made)
     return made
+
+
+def new(owner: str) -> Conversation:
+    """One whose row is written with its first question, or by :func:`store`."""
+    made = Conversation(owner=owner)
+    made.stored = False
+    return made
+
+
+def store(conversation: Conversation) -> None:
+    """Write the row of a new one; nothing for others."""
+    if not conversation.stored:
+        insert(conversation)
+        conversation.stored = True
 
 
 def find(owner: str, conversation_id: str, *, discarded: bool = False) -> Conversation:
@@ -132,6 +147,8 @@ def all_messages(conversation: Conversation) -> list[Message]:
     An answer whose process died is shown as broken off. The row is changed with the next
     question; a page that is only looked at writes nothing.
     """
+    if not conversation.title:
+        return []
     rows: list[Message] = _messages.rows(id=conversation.id)
     for row in rows:
         if is_dead(row):

@@ -62,9 +62,13 @@ class Account(Table):
 class Conversation(Table):
     """``provider`` and ``model`` are those of the last question, None before the first.
 
+    One without a ``title`` has no messages: the first question gives it one.
     ``head`` is the last message of the path that is shown; None stands for the newest one.
     ``instructions`` None stands for the owner's default. ``folder`` is the name of one.
     """
+
+    #: False for a new one, whose row is to come with its first question.
+    stored = True
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
     owner = peewee.CharField(max_length=255)

@@ -30,8 +30,8 @@ _sent = database.prepare(
     )
 )
 _settled = database.prepare(
-    lambda id, title, provider, model, head, now: Conversation.update(
-        title=title, provider=provider, model=model, head=head, updated=now
+    lambda id, title, provider, model, head, updated: Conversation.update(
+        title=title, provider=provider, model=model, head=head, updated=updated
     ).where(Conversation.id == id)
 )
 
@@ -77,7 +77,7 @@ def ask(owner: str, conversation: Conversation, draft: Draft, wish: Wish) -> Ans
                 question.text or attachments.names(question)
             )
         try:
-            return _begin(answer, conversation, [*before, question], wish, None)
+            return _begin(answer, conversation, [*before, question], wish, rows, stored=False)
         except Refusal as refusal:
             if refusal.code not in ("busy", "text_only"):
                 _keep_waiting(conversation, question)
@@ -217,13 +217,12 @@ def _missing() -> Refusal:
 def _keep_waiting(conversation: Conversation, question: Message) -> None:
     try:
         with database.atomic():
+            _end_with(conversation, question.id)
             _insert(question)
             attachments.bind(conversation, question)
-            Conversation.update(
-                title=conversation.title, head=question.id, updated=time.time()
-            ).where(Conversation.id == conversation.id).execute()
     except peewee.IntegrityError:
         raise orders.collision() from None
+    conversation.stored = True
 
 
 def _begin(
@@ -231,11 +230,13 @@ def _begin(
     conversation: Conversation,
     shown: Sequence[Message],
     wish: Wish,
-    rows: Sequence[Message] | None,
+    rows: Sequence[Message],
+    stored: bool = True,
 ) -> Answer:
     """Begin the answer to the last message of ``shown``.
 
-    :param rows: all messages where that question is stored already.
+    :param rows: all messages that are stored.
+    :param stored: whether that last one is among them.
     """
     question = shown[-1]
 
@@ -244,7 +245,7 @@ def _begin(
         images = any(file.kind == "image" for file in files)
         if images and not attachments.sees(answer.owner, payment):
             raise attachments.blind(payment.model)
-        _write(answer, conversation, question, payment, rows)
+        _write(answer, conversation, question, payment, rows, stored)
 
     payment = orders.pay(answer.owner, conversation, wish, write)
     answer.stored = True
@@ -274,15 +275,17 @@ def _write(
     conversation: Conversation,
     question: Message,
     payment: Payment,
-    rows: Sequence[Message] | None,
+    rows: Sequence[Message],
+    stored: bool,
 ) -> None:
     """Save the question as sent and its answer as begun, in one transaction.
 
     Nothing goes but what it was answered with nothing but an error.
     """
+    waiting = any(row.state == "waiting" for row in rows)
     empty: list[str] = []
     position = question.position + 1
-    if rows is not None:
+    if stored:
         position = rows[-1].position + 1
         followed = set(branches.parents(rows).values())
         empty = [
@@ -292,10 +295,12 @@ def _write(
             if row.id not in followed
         ]
     with database.atomic():
+        _settle(conversation, payment, answer.message_id)
         if empty:
             Message.delete().where(Message.id.in_(empty)).execute()
-        _sent.execute(id=conversation.id)
-        if rows is None:
+        if waiting:
+            _sent.execute(id=conversation.id)
+        if not stored:
             question.state = "sent"
             _insert(question)
             attachments.bind(conversation, question)
@@ -310,7 +315,7 @@ def _write(
                 **_said(payment),
             )
         )
-        _settle(conversation, payment, answer.message_id)
+    conversation.stored = True
 
 
 def _restart(row: Message, payment: Payment) -> bool:
@@ -362,11 +367,15 @@ def _said(payment: Payment) -> dict[str, Any]:
 
 def _settle(conversation: Conversation, payment: Payment, head: str) -> None:
     """Let the conversation end with this answer, and remember who gives it."""
-    _settled.execute(
-        id=conversation.id,
-        title=conversation.title,
-        provider=payment.payer.provider,
-        model=payment.model,
-        head=head,
-        now=time.time(),
-    )
+    conversation.provider, conversation.model = payment.payer.provider, payment.model
+    _end_with(conversation, head)
+
+
+def _end_with(conversation: Conversation, head: str) -> None:
+    """Write what a conversation says of itself, the row of a new one too."""
+    conversation.head, conversation.updated = head, time.time()
+    if not conversation.stored:
+        conversations.insert(conversation)
+        return
+    names = ("id", "title", "provider", "model", "head", "updated")
+    _settled.execute(**{name: getattr(conversation, name) for name in names})

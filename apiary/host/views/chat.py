@@ -79,7 +79,7 @@ def create() -> tuple[Response, int]:
 def first() -> AnyResponse:
     """The first message of a conversation, sent by a form."""
     question, wanted = draft(), wish()
-    conversation = conversations.create(owner())
+    conversation = conversations.new(owner())
     return _answer(conversation, lambda: turns.ask(owner(), conversation, question, wanted))
 
 
@@ -201,6 +201,7 @@ def _answer(conversation: Conversation, begin: Callable[[], Answer]) -> AnyRespo
     except orders.Refusal as refusal:
         # The page shows what waits and offers the way on.
         flash(refusal.message, "error")
+        conversations.store(conversation)
     else:
         _wait(answer)
     return redirect(url_for("chat.show", id=conversation.id), 303)

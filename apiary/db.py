@@ -25,6 +25,13 @@ _LOCK = 0x617069617279
 _MIGRATION = 60
 #: What peewee and its pools raise where the database cannot be used.
 ERRORS = (peewee.PeeweeException, MaxConnectionsExceeded)
+#: Of those, what may be over in a moment: away, locked, full, read-only.
+PASSING = (
+    peewee.OperationalError,
+    peewee.InterfaceError,
+    peewee.InternalError,
+    MaxConnectionsExceeded,
+)
 _UNUSABLE = say("The database cannot be used right now. Try again in a moment.")
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -79,6 +86,17 @@ def connected() -> Iterator[None]:
     """A connection for a few statements, where none is open on this thread yet."""
     with _opened(cast(peewee.Database, database)):
         yield
+
+
+def reopen() -> None:
+    """Take a fresh connection on this thread, in place of one that may have broken."""
+    if _in_memory(cast(peewee.Database, database)):
+        return  # it would be gone with its connection
+    if not database.is_closed():
+        database.close()
+    # What lies idle in a pool has broken too, if this one has.
+    getattr(database, "close_idle", lambda: None)()
+    database.connect()
 
 
 @contextmanager
@@ -232,8 +250,7 @@ def _advisory_lock(db: peewee.Database) -> Iterator[None]:
 @contextmanager
 def _only_one(db: peewee.Database) -> Iterator[None]:
     """For SQLite a lock on a file beside the database: it takes no lock of its own here."""
-    memory = str(db.database) == ":memory:" or str(db.database).startswith("file:")
-    if not isinstance(db, peewee.SqliteDatabase) or memory or os.name != "posix":
+    if not isinstance(db, peewee.SqliteDatabase) or _in_memory(db) or os.name != "posix":
         yield
         return
     import fcntl
@@ -241,3 +258,7 @@ def _only_one(db: peewee.Database) -> Iterator[None]:
     with open(f"{db.database}.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _in_memory(db: peewee.Database) -> bool:
+    return str(db.database) == ":memory:" or str(db.database).startswith("file:")

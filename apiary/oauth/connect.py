@@ -3,13 +3,16 @@
 import dataclasses
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Protocol
 
 from ..crypto import Unreadable
-from ..db import database
+from ..db import PASSING, database, reopen
 from ..errors import ApiaryError
 from ..providers.base import Facts, Provider
 from ..secret import Secret
@@ -20,6 +23,8 @@ from .flows import Flow
 
 _log = logging.getLogger("apiary")
 _CODE = re.compile(r"[\x21-\x7e]{1,512}")
+#: Seconds between two tries to keep a key, at most.
+_PAUSE = 1.0
 
 
 class ExchangeRefused(Exception):
@@ -102,6 +107,10 @@ class Answer:
 class Connect:
     """The flows of one app."""
 
+    #: Seconds for which a key just made waits for a database that cannot be used. The window of
+    #: the user waits with it; an exchange and this are over before ``flows.EXCHANGE_LIMIT``.
+    patience = 15.0
+
     def __init__(
         self,
         vault: Vault,
@@ -171,7 +180,7 @@ class Connect:
             self._end(flow, "lost")
             return
         try:
-            self._keep(flow, grant)
+            self._keep_in_time(flow, grant)
         except Exception:
             # Whatever hinders us from storing it: the key exists, and only its owner can end it.
             _log.exception("connect: a key from %s could not be stored", server.label)
@@ -188,20 +197,44 @@ class Connect:
         except Unreadable:
             self._end(flow, "lost")
             return None
-        return self._store(flow, Grant(Secret(plain.decode()), flow.held_account or None))
+        grant = Grant(Secret(plain.decode()), flow.held_account or None)
+        return self._store(flow, grant, self._facts(flow, grant))
 
-    def _keep(self, flow: Flow, grant: Grant) -> None:
+    def _keep_in_time(self, flow: Flow, grant: Grant) -> None:
+        """Keep the key, and try again for a while where the database cannot be used.
+
+        The code is used up and the server is not asked again, so until then the key lies here
+        and nowhere else. Each try is whole or nothing, also one that was done and not confirmed.
+        """
+        end = time.monotonic() + self.patience
+        pause = 0.1
+        # Asked once, and only where it is needed.
+        facts = cache(lambda: self._facts(flow, grant))
+        while True:
+            try:
+                return self._keep(flow, grant, facts)
+            except PASSING as error:
+                # A host's own transaction has failed as a whole, and is not ours to begin again.
+                if time.monotonic() >= end or database.in_transaction():
+                    raise
+                if pause == 0.1:
+                    label = self.servers[flow.provider].label
+                    _log.warning("connect: a key from %s cannot be stored yet: %s", label, error)
+            time.sleep(pause)
+            pause = min(2 * pause, _PAUSE)
+            with suppress(*PASSING):
+                reopen()
+
+    def _keep(self, flow: Flow, grant: Grant, facts: Callable[[], Facts]) -> None:
         before = self._vault.get(flow.owner, flow.provider)
         if before and before.account and grant.account and before.account != grant.account:
             provider = self._providers[flow.provider]
             sealed = self._vault.ring.seal(grant.key.reveal().encode(), *_context(flow, provider))
             flows.hold(flow.owner, flow.attempt, sealed, grant.account)
             return
-        self._store(flow, grant)
+        self._store(flow, grant, facts())
 
-    def _store(self, flow: Flow, grant: Grant) -> Connection | None:
-        provider = self._providers[flow.provider]
-        facts = self._facts(provider, grant)
+    def _store(self, flow: Flow, grant: Grant, facts: Facts) -> Connection | None:
         with database.atomic():
             # Whoever moves the flow out of "exchanging" decides: a flow that was cancelled
             # meanwhile stores nothing. One that only seemed to be lost, to whoever looked after
@@ -209,15 +242,15 @@ class Connect:
             if not self._end(flow, "connected", was=("exchanging", "lost")):
                 return None
             connection = self._vault.put(
-                flow.owner, provider, grant.key, source="oauth", facts=facts
+                flow.owner, self._providers[flow.provider], grant.key, source="oauth", facts=facts
             )
             flows.supersede(flow.owner, flow.provider, flow.attempt)
         return connection
 
-    def _facts(self, provider: Provider, grant: Grant) -> Facts:
+    def _facts(self, flow: Flow, grant: Grant) -> Facts:
         """What the key can tell about itself. A key just made is kept even if it tells nothing."""
         try:
-            facts = provider.check(grant.key)
+            facts = self._providers[flow.provider].check(grant.key)
         except ApiaryError:
             facts = Facts()
         return dataclasses.replace(facts, account=grant.account or facts.account)

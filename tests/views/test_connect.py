@@ -334,25 +334,6 @@ def test_a_restart_and_another_process_in_between(
     assert state(client)["state"] == "connected" and sandbox.exchanges == 1
 
 
-def test_a_key_that_cannot_be_stored_is_told_as_lost(app: Flask, sandbox: LiveSandbox) -> None:
-    client = sign_in(app)
-    back = approve(begin(client))
-    database_of = app.extensions["apiary"].database
-
-    def rename(old: str, new: str) -> None:
-        with app.app_context(), database.connection_context():
-            database_of.execute_sql(f"ALTER TABLE {old} RENAME TO {new}")
-
-    rename("apiary_connection", "hidden")
-    client.get(back)
-    rename("hidden", "apiary_connection")
-    found = state(client)
-    assert found["state"] == "lost" and "A key may exist" in found["message"]
-    assert stored(app) == [] and sandbox.exchanges == 1
-    page = client.get("/settings/").text
-    assert "A key may exist" in page and f"{sandbox.url}/settings/keys" in page
-
-
 def test_the_flag_flipped_between_start_and_callback(make_app: Callable, database_url: str) -> None:
     on = make_app(APIARY_DATABASE_URL=database_url)
     client = sign_in(on)

@@ -51,13 +51,13 @@ def sign_up() -> AnyResponse | str:
         return _page(
             "sign_up", form, gettext("This site takes no new members. Ask who runs it."), shut=True
         )
-    error = None
+    error, wrong = None, "name"
     if form.validate_on_submit():
         guest = person()
         try:
             found = accounts.sign_up(guest, form.name.data or "", form.password.data or "")
         except accounts.Refused as refused:
-            error = refused.message
+            error, wrong = refused.message, refused.field
         else:
             activity.note(found.id, "sign-up")
             response = _enter(found, form.next.data)
@@ -69,7 +69,7 @@ def sign_up() -> AnyResponse | str:
                 "notice",
             )
             return response
-    return _page("sign_up", form, error)
+    return _page("sign_up", form, error, wrong=wrong)
 
 
 @blueprint.post("/sign-out")
@@ -103,7 +103,7 @@ def password() -> AnyResponse | str:
     try:
         renewed = accounts.change_password(found, form.new_password.data or "")
     except accounts.Refused as refused:
-        return _account(found, form, refused.message, 400)
+        return _account(found, form, refused.message, 400, refused.field)
     here().readers.send_away(renewed.id)
     response = _enter(renewed, "account")
     activity.note(found.id, "password")
@@ -198,7 +198,11 @@ def _page(name: str, form: object, error: str | None, **more: object) -> Respons
 
 
 def _account(
-    found: Person, form: PasswordForm, error: str | None = None, status: int = 200
+    found: Person,
+    form: PasswordForm,
+    error: str | None = None,
+    status: int = 200,
+    wrong: str = "password",
 ) -> Response:
     page = render_template(
         "accounts/account.html",
@@ -207,6 +211,7 @@ def _account(
         form=form,
         plain=PlainForm(formdata=None),
         error=error,
+        wrong=wrong,
         happened=activity.shown(found.id),
         connections=here().apiary.connections(found.id),
         labels={provider.name: provider.label for provider in here().apiary.providers()},

@@ -19,6 +19,17 @@ _TOLD = {"cancelled": 20, "denied": 60, "expired": 300, "failed": 900, "lost": 3
 #: Ends that nobody chose.
 _FAILED = ("expired", "failed", "lost")
 
+#: Where owners may not give an address of their own.
+MEMBERS_ONLY = say("Guests cannot add endpoints. Sign up first.")
+#: Which addresses they may give, by ``APIARY_CUSTOM_ENDPOINTS``.
+_ADDRESSES = {
+    "public": say("This site calls it, not your browser: it needs a public address with https."),
+    "lan": say(
+        "This site calls it, not your browser: at a public address with https, or one in its local"
+        " network."
+    ),
+}
+
 #: How often a limit begins anew, in the words that OpenRouter uses.
 _RESETS = {"daily": say("daily"), "weekly": say("weekly"), "monthly": say("monthly")}
 
@@ -38,6 +49,8 @@ class Card:
     notice_url: str = ""
     #: The flow whose key of another account waits for an answer.
     question: Flow | None = None
+    #: Why this owner can connect nothing here, "" where they can.
+    closed: str = ""
 
     @property
     def name(self) -> str:
@@ -106,6 +119,11 @@ class Card:
         if connection is None or self.state == "none":
             return ""
         return connection.label if connection.key_sha256 else say("no key")
+
+    @property
+    def addresses(self) -> str:
+        """Which addresses an owner may give, "" where there is nothing to say."""
+        return _ADDRESSES.get(current().settings.custom_endpoints, "")
 
     @property
     def usage(self) -> str:
@@ -210,7 +228,9 @@ def card(
         failed = bool(notice and flow and flow.state in _FAILED)
         # The key that may exist can be deleted by its owner only, and only there.
         url = provider.keys_url if notice and flow and flow.state == "lost" else ""
-    return Card(provider, connection, can_connect, notice, failed, url, question)
+    may = not provider.takes_address or state.may_add_endpoint(owner)
+    closed = "" if may else MEMBERS_ONLY
+    return Card(provider, connection, can_connect, notice, failed, url, question, closed)
 
 
 def cards(owner: str, browser: str | None = None) -> list[Card]:

@@ -8,7 +8,7 @@ from ..providers.base import Facts, Provider
 from ..secret import Secret, is_key, trim
 from ..state import current
 from ..translation import Sentence, localized, say, spoken
-from .cards import Card, card, cards
+from .cards import MEMBERS_ONLY, Card, card, cards
 from .forms import KeyForm
 from .guards import browser, owner, wants_json
 
@@ -37,7 +37,7 @@ def save_key(provider: str) -> ResponseReturnValue:
     base_url = ""
     if found.takes_address:
         if not current().may_add_endpoint(me):
-            return _refuse(found, 403, say("Guests cannot add endpoints. Sign up first."))
+            return _refuse(found, 403, MEMBERS_ONLY)
         try:
             http = current().http
             base_url = http.policy.admit((form.base_url.data or "").strip(), http.resolver)

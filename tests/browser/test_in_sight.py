@@ -170,9 +170,13 @@ def test_a_price_stands_in_one_line_on_a_phone(
 
 def test_an_endpoint_keeps_its_address_for_the_next_key(page: Page, make_site: MakeSite) -> None:
     site = make_site(APIARY_CUSTOM_ENDPOINTS="lan")
+    page.goto(site / "settings/")
+    expect(page.locator("#endpoint")).to_contain_text("Guests cannot add endpoints. Sign up first.")
+    expect(page.locator("#endpoint input:visible, #endpoint button:visible")).to_have_count(0)
     page.goto(site / "account")
     sign_up(page, site)
     page.goto(site / "settings/")
+    expect(page.locator("#endpoint")).to_contain_text("or one in its local network")
     address = f"{site.sandbox.url}/api/v1"
     page.fill("#endpoint [name=base_url]", address)
     page.fill("#endpoint [name=api_key]", PASTE_KEY)

@@ -168,7 +168,10 @@ def test_async_functions_of_the_host_s(make_host: MakeHost) -> None:
     assert client.get("/settings/").status_code == 401
     with client.session_transaction() as kept:
         kept["who"] = "ann"
-    assert '<html lang="de">' in client.get("/settings/").text
+    page = client.get("/settings/").text
+    assert '<html lang="de">' in page
+    # Said before anything is typed.
+    assert "Gäste können keine" in page and 'name="base_url"' not in page
     refused = client.post("/settings/endpoint/key", data={"base_url": "https://llm.example/v1"})
     assert refused.status_code == 403
     put_key(app, "ann")

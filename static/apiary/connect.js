@@ -206,6 +206,8 @@ class Connect {
     if (this.card.state === "connected") this.card.focusStatus();
     else this.button.focus();
     if (data) this.card.tellOthers();
+    const detail = { provider: this.card.provider, state: this.card.state };
+    document.dispatchEvent(new CustomEvent("apiary:settled", { detail }));
     // The window closes itself; this helps where it cannot. Not at once: closing a window in the
     // middle of a navigation makes Chromium forget the close.
     // By then it may be the window of the next attempt.

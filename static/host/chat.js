@@ -119,11 +119,12 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
   panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (chat.waiting || failed) chat.retry();
-  if (touch.matches) return;
-  // Below a dialog nothing takes the focus: that of Connect may be waiting still.
-  const above = document.querySelector("dialog:modal");
-  if (above) above.addEventListener("close", () => box.focus(), { once: true });
-  else box.focus();
+  if (!touch.matches) box.focus();
+});
+
+// Below the dialog of Connect nothing takes the focus, and the card may know before it has closed.
+document.addEventListener("apiary:settled", ({ detail }) => {
+  if (detail.state === "connected" && !touch.matches) box.focus();
 });
 
 // -- buttons inside the answers

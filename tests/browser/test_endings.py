@@ -212,3 +212,23 @@ def test_back_from_the_provider_out_of_the_back_forward_cache(site: Site, browse
     page.wait_for_url("**/settings/#openrouter")
     expect(page.locator(STATUS)).to_contain_text("Connected as")
     cached.close()
+
+
+def test_the_page_around_is_told_of_every_end(page: Page, site: Site) -> None:
+    """By an event, after the dialog has closed and the card has said how it ended."""
+    page.goto(site / "settings/")
+    page.evaluate("""() => {
+      window.told = [];
+      document.addEventListener("apiary:settled", ({ detail }) => {
+        const open = document.querySelector("dialog:modal") !== null;
+        const inside = document.activeElement.closest("section")?.dataset.provider;
+        told.push({ ...detail, open, inside });
+      });
+    }""")
+    window = press(page)
+    answer(window, "deny")
+    expect(page.locator(NOTICE)).to_contain_text("You declined")
+    approve(page)
+    expect(page.locator(STATUS)).to_contain_text("Connected as")
+    end = {"provider": "openrouter", "open": False, "inside": "openrouter"}
+    assert page.evaluate("told") == [end | {"state": "none"}, end | {"state": "connected"}]

@@ -16,6 +16,9 @@ export const OFFLINE = {
 
 /** What to say where nothing came back; whether the request arrived nobody knows. */
 export function unheard(error) {
+  if (error.name === "AbortError") {
+    return { ...OFFLINE, code: "stopped", message: phrase("Stopped before an answer began. Your message is kept.") };
+  }
   if (error.name !== "TimeoutError") return OFFLINE;
   const message = phrase("The server has not answered for {count} seconds. Your message is kept.", { count: LATE / 1000 });
   return { ...OFFLINE, message };

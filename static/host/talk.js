@@ -44,7 +44,14 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     scroll.pin();
     const answer = begin();
     const closed = base ? null : await create(text || files.map((file) => file.name).join(", "));
-    if (closed) return finish(answer, () => answer.fail(closed));
+    const resend = () => {
+      question.remove();
+      return ask(text, more);
+    };
+    if (closed) {
+      answer.can = { ...can, retry: () => [answer.el.remove(), resend()] };
+      return finish(answer, () => answer.fail(closed));
+    }
     identify(question, base, id, edit ? versionsOf(edit) : []);
     const body = { text, id, ...choice(), ...(edit && { edit: edit.dataset.id }) };
     if (files.length) body.attachments = files.map((file) => file.id);
@@ -61,10 +68,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
         old.forEach((el) => (el.hidden = false));
         back();
       },
-      resend: () => {
-        question.remove();
-        return ask(text, more);
-      },
+      resend,
     });
   }
 
@@ -148,14 +152,13 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
 
   /** Opens a conversation on the server, for its first message. @returns null, or what hindered */
   async function create(text) {
-    const again = { action: "reload" };
     try {
-      const response = await post(main.dataset.create);
-      if (!response.ok) return { ...again, ...(await problem(response)) };
+      const response = await post(main.dataset.create, {}, { signal: running?.signal });
+      if (!response.ok) return { action: "reload", ...(await problem(response)) };
       const { id } = await response.json();
       base = absolute(`${main.dataset.create}/${id}`);
     } catch (nothing) {
-      return { ...unheard(nothing), ...again };
+      return unheard(nothing);
     }
     history.replaceState(null, "", base);
     list.add(base, titleOf(text));
@@ -254,6 +257,7 @@ export function talk({ main, turns, box, can, say, scroll, list, panel, payer, c
     const { signal } = running;
     const controller = running;
     box.stopping();
+    if (!base) return controller.abort(); // there is no conversation yet
     await post(`${base}/stop`, {}, { late: 5000 }).catch(() => {});
     // The server ends the stream itself; if it cannot, the page does.
     setTimeout(() => signal.aborted || running !== controller || controller.abort(), 2000);

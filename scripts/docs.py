@@ -1,4 +1,5 @@
-"""Writes the tables of settings, commands, signals and routes into docs/, from the code itself.
+"""Writes the tables of settings, commands, signals and routes into docs/, from the code itself,
+and PACKAGE.md, what a package index shows, from README.md.
 
 python scripts/docs.py            write them
 python scripts/docs.py --check    say what is out of date, and fail
@@ -121,8 +122,35 @@ def filled(text: str, name: str, content: str) -> str:
     return done
 
 
+#: What of README.md is for those who install the package. The rest is about the checkout.
+_PACKAGE_PARTS = ("In your own Flask app", "Security")
+_PACKAGE_END = """\
+## Read on
+
+The archive of the sources holds the rest: the chat app with its `Makefile`, the documentation in
+`docs/`, three whole apps in `examples/`.
+"""
+
+
+def package_text(readme: str) -> str:
+    """README.md for where nothing lies beside it: without pictures, diagrams and relative links."""
+    top, *parts = re.sub(r"(?s)<picture>.*?</picture>\n+", "", readme).split("\n## ")
+    by_title = {part.partition("\n")[0]: part for part in parts}
+    first = top.strip().split("\n\n")[:2]
+    text = "\n\n## ".join(["\n\n".join(first), *(by_title[p].strip() for p in _PACKAGE_PARTS)])
+    text = re.sub(r"\[([^\]]+)\]\(\1\)", r"`\1`", text)
+    text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
+    return f"{text}\n\n{_PACKAGE_END}"
+
+
 def main(check: bool) -> None:
     stale = []
+    package = ROOT / "PACKAGE.md"
+    text = package_text((ROOT / "README.md").read_text(encoding="utf-8"))
+    if not package.exists() or package.read_text(encoding="utf-8") != text:
+        stale.append(package.name)
+        if not check:
+            package.write_text(text, encoding="utf-8")
     for page, tables in TABLES.items():
         path = DOCS / page
         before = text = path.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import configparser
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -86,7 +87,10 @@ def test_metadata(built):
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata.get_all("Provides-Extra") == ["postgres", "redis", "server"]
-    assert "# Apiary" in metadata.get_payload()
+    shown = metadata.get_payload()
+    assert "# Apiary" in shown and "pip install flask-apiary" in shown
+    # Where a package is looked up nothing lies beside its text, and diagrams are not drawn.
+    assert not re.findall(r"\]\((?!https?:).*?\)|<img|<picture|```mermaid", shown)
 
 
 def test_the_wheel_holds_every_file_of_its_packages(names):

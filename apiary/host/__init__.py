@@ -13,7 +13,7 @@ from flask.wrappers import Response
 
 try:
     import flask_babel  # noqa: F401
-    import flask_limiter  # noqa: F401
+    import limits as _limits  # noqa: F401
 except ImportError as error:
     # The plug-in does without, so an app that only mounts it need not install them.
     raise ImportError(
@@ -26,7 +26,6 @@ from . import (
     edge,
     environment,
     language,
-    limits,
     logs,
     metrics,
     moments,
@@ -44,6 +43,7 @@ from .readers import Readers
 from .settings import HOST_VARIABLES, HostSettings
 from .shared import Shared
 from .state import Host
+from .tries import Tries
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -118,7 +118,7 @@ def _made(config: Mapping[str, Any] | None, providers: Any) -> Flask:
         apiary,
         answers,
         Readers(answers),
-        limits.limiter(counted, broadcast.shared.for_limits() if broadcast else None),
+        Tries(broadcast.shared if broadcast else None) if counted else None,
         Keeper(answers, broadcast),
         Metrics(),
         Leftovers(),

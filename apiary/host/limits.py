@@ -1,31 +1,25 @@
-"""How often something may be tried: one table, counted by Flask-Limiter."""
+"""How often something may be tried: one table, and whose try a request is."""
 
 import hashlib
 import hmac
 import ipaddress
-import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import flask_login
 from flask import Flask, current_app, g, request
-from flask_limiter import Limit, Limiter
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits import RateLimitItem
 
-from . import accounts, devices
+from . import accounts, devices, tries
 from .state import here
 from .tables import clean
 
-_MOST_KEYS = 20_000
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _DAY = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """At most ``count`` tries in ``seconds`` of those that ``whose`` gives one name for.
 
@@ -39,10 +33,9 @@ class Rule:
     whose: Callable[[], str | None]
     reads: bool = False
 
-    @property
-    def text(self) -> str:
-        """As Flask-Limiter reads it."""
-        return f"{self.count}/{self.seconds} second"
+    @cached_property
+    def window(self) -> RateLimitItem:
+        return tries.window(self.count, self.seconds)
 
 
 def network(address: str | None) -> str:
@@ -168,162 +161,56 @@ COSTLY: dict[str, tuple[Rule, ...]] = {
 }
 
 
-class Windows(MemoryStorage):
-    """Moving windows in memory, for so many keys at most: those that were tried last.
-
-    The library's own keeps all keys, starts a thread at each try that walks over them, and goes
-    by the clock of the wall: set back by an hour, it keeps everybody out for that long.
-    """
-
-    STORAGE_SCHEME = ["windows"]  # noqa: RUF012
-
-    def __init__(self, uri: str | None = None, **more: Any) -> None:
-        super().__init__(uri, **more)
-        # It walks over the keys once, and would lose a try that is counted meanwhile.
-        self.timer.cancel()
-        self._one = threading.Lock()
-        #: When each try was, by the clock that is never set; the newest first.
-        self._tries: dict[str, list[float]] = {}
-
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        with self._one:
-            tries = self._tries[key] = self._tries.pop(key, [])
-            now = time.monotonic()
-            nth = limit - amount
-            if nth < 0 or (len(tries) > nth and tries[nth] >= now - expiry):
-                return False
-            tries[:0] = [now] * amount
-            del tries[limit:]
-            while len(self._tries) > _MOST_KEYS:
-                del self._tries[next(iter(self._tries))]
-            return True
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """When the window began, by the clock of the wall, and how many tries are in it."""
-        with self._one:
-            now = time.monotonic()
-            inside = [at for at in self._tries.get(key, ()) if at >= now - expiry]
-        began = inside[-1] if inside else now
-        return time.time() - (now - began), len(inside)
-
-    def clear(self, key: str) -> None:
-        with self._one:
-            self._tries.pop(key, None)
-
-    def reset(self) -> int:
-        with self._one:
-            count = len(self._tries)
-            self._tries.clear()
-        return count
-
-
-def limiter(enabled: bool, redis: dict[str, Any] | None) -> Limiter:
-    """The limiter of an app; :func:`register` puts it to work.
-
-    :param redis: ``connection_pool`` and ``key_prefix``; None counts in this process.
-    """
-    most = max(map(len, COSTLY.values())) + 1
-    return Limiter(
-        _hidden_address,
-        default_limits=[_column(n) for n in range(most)],
-        strategy="moving-window",
-        storage_uri="redis://" if redis else "windows://",
-        storage_options=redis or {},
-        in_memory_fallback_enabled=redis is not None,
-        enabled=enabled,
-    )
-
-
 def register(app: Flask) -> None:
     """Count each request of an app from here on, in the order of its hooks."""
-    app.before_request(_note)
-    made: Limiter = app.extensions["apiary.host"].limits
-    made.init_app(app)
-    if made._fallback_limiter is not None:
-        # It cannot be chosen otherwise.
-        made._fallback_limiter = MovingWindowRateLimiter(Windows())
+    app.before_request(_count)
 
 
-def _note() -> None:
-    """Find the rules of this request, each with whose try it is.
+def _count() -> None:
+    """Count this request by the rules that say something of it.
 
-    Here and not when the limiter asks: an error there would count as one of the storage.
+    :raises TooOften: by one of them it is one too many.
     """
     looks = request.method in _SAFE
-    rules = (*COSTLY.get(request.endpoint or "", ()), GUEST_ADDRESS)
-    g.tries = [
-        (rule, _hidden(key))
-        for rule in rules
-        if (rule.reads or not looks) and (key := rule.whose()) is not None
-    ]
+    for rule in (*COSTLY.get(request.endpoint or "", ()), GUEST_ADDRESS):
+        if (rule.reads or not looks) and (key := rule.whose()) is not None:
+            _take(rule, key)
 
 
-def _hidden(key: str) -> str:
+def _take(rule: Rule, key: str) -> None:
+    counted = here().tries
+    if counted is not None:
+        names = (hidden(key), rule.name)
+        counted.take(rule.window, *names)
+        g.setdefault("tries", []).append((rule, names))
+
+
+def hidden(key: str) -> str:
     """What stands for a name or an address where it is counted: Redis need not know them."""
     secret = str(current_app.secret_key).encode()
     return hmac.digest(secret, f"limits {key}".encode(errors="replace"), hashlib.sha256).hex()[:32]
 
 
-def _hidden_address() -> str:
-    return _hidden(_address())
-
-
-def _column(n: int) -> Limit:
-    """The nth rule of whatever is asked."""
-
-    def tries() -> list[tuple[Rule, str]]:
-        found: list[tuple[Rule, str]] = g.get("tries", [])
-        return found
-
-    return Limit(
-        lambda: tries()[n][0].text if n < len(tries()) else "",
-        key_function=lambda: tries()[n][1],
-        scope=lambda _: tries()[n][0].name,
-        shared=True,
-    )
-
-
 def take_built_in() -> None:
     """Count a message of the built-in model for its address: in a day as many as ten people have.
 
-    :raises flask_limiter.RateLimitExceeded: there were too many.
+    :raises TooOften: there were too many.
     """
     most = 10 * here().settings.builtin_daily_messages
-    _take(f"{most}/day", "built-in-address")
+    _take(Rule("built-in-address", most, _DAY, _address), _address())
 
 
 def take_operator() -> None:
     """Count a token that is to be the operator's where requests are answered before the table.
 
-    :raises flask_limiter.RateLimitExceeded: there were too many.
+    :raises TooOften: there were too many.
     """
-    _take(OPERATOR.text, OPERATOR.name)
-
-
-def _take(text: str, name: str) -> None:
-    with here().limits.shared_limit(text, name, override_defaults=False):
-        pass
+    _take(OPERATOR, _address())
 
 
 def forgive() -> None:
     """Empty the windows of who has proved to know a password."""
-    limits = here().limits
-    for one in limits.current_limits:
-        if one.request_args[-1] in FORGIVEN:
-            # Away: what is counted there runs out by itself.
-            with suppress(Exception):
-                limits.limiter.clear(one.limit, *one.request_args)
-
-
-def wait() -> int:
-    """Seconds until the request that was refused may come again."""
-    refused = here().limits.current_limit
-    if refused is None:
-        return 1
-    most = refused.limit.get_expiry()
-    try:
-        left = refused.reset_at - time.time()
-    except Exception:
-        # The storage went away in between.
-        left = most
-    return max(1, min(most, round(left)))
+    counted = here().tries
+    for rule, names in g.get("tries", ()):
+        if counted is not None and rule.name in FORGIVEN:
+            counted.clear(rule.window, *names)

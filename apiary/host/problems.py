@@ -14,17 +14,16 @@ from flask import (
     request,
     url_for,
 )
-from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
 from apiary import ApiaryError, DatabaseDown, localized
 
-from . import limits
 from .conversations import NoSuchConversation
 from .language import gettext, lazy_gettext, ngettext, tongue
 from .orders import Refusal
+from .tries import TooOften
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +136,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(CSRFError, lambda _: problem(400, _EXPIRED, code="csrf"))
     app.register_error_handler(NoSuchConversation, lambda _: problem(404, code="not_found"))
-    app.register_error_handler(RateLimitExceeded, _too_often)
+    app.register_error_handler(TooOften, _too_often)
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(ApiaryError, _apiary)
     app.register_error_handler(DatabaseDown, _database)
@@ -159,8 +158,8 @@ def _http(error: HTTPException) -> Response | HTTPException:
     return response
 
 
-def _too_often(_: RateLimitExceeded) -> Response:
-    seconds = limits.wait()
+def _too_often(error: TooOften) -> Response:
+    seconds = error.wait
     return problem(
         429,
         ngettext(

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import current_app
-from flask_limiter import Limiter
 
 from apiary import Apiary
 
 from .answers import Answers
 from .readers import Readers
 from .settings import HostSettings
+from .tries import Tries
 
 if TYPE_CHECKING:
     from .broadcast import Broadcast
@@ -25,7 +25,8 @@ class Host:
     apiary: Apiary
     answers: Answers
     readers: Readers
-    limits: Limiter
+    #: None where nothing is counted.
+    tries: Tries | None
     keeper: "Keeper"
     metrics: "Metrics"
     leftovers: "Leftovers"

@@ -309,7 +309,7 @@ def test_every_language_on_offer_has_its_catalogues() -> None:
         assert {path.name for path in folder.iterdir()} | {"en"} == set(speech.LANGUAGES)
 
 
-@pytest.mark.parametrize("missing", ["flask_babel", "babel", "flask_limiter", "limits"])
+@pytest.mark.parametrize("missing", ["flask_babel", "babel", "limits"])
 def test_only_the_chat_app_needs_it(missing: str, tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from limits import parse
 from werkzeug.test import TestResponse
 
-from apiary.host import accounts, limits
+from apiary.host import accounts, limits, tries
 from apiary.host.tables import Account, Conversation
 from apiary.models import StoredFlow
 from tests.host.browsing import Browser, rows
@@ -53,8 +52,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def spend(app: Flask, rule: limits.Rule, key: str, count: int) -> None:
     """Let so many tries have been counted."""
     with app.app_context():
-        item, hidden = parse(rule.text), limits._hidden(key)
-        assert app.extensions["apiary.host"].limits.limiter.hit(item, hidden, rule.name, cost=count)
+        counted: tries.Tries = app.extensions["apiary.host"].tries
+        counted.take(rule.window, limits.hidden(key), rule.name, cost=count)
 
 
 def one(browser: Browser, path: str, fields: dict[str, str], **more: Any) -> TestResponse:
@@ -327,14 +326,14 @@ def test_a_flow_row_does_not_stay(app: Flask) -> None:
 
 
 def test_the_counters_are_bounded() -> None:
-    counters = limits.Windows()
+    counters = tries.Windows()
     threads = threading.active_count()
-    for n in range(limits._MOST_KEYS + 500):
+    for n in range(tries._MOST_KEYS + 500):
         assert counters.acquire_entry(f"{n}", 2, 60)
         # Those that are tried all the time are not the ones that go.
         assert counters.acquire_entry("0", 10**6, 60)
-    assert len(counters._tries) == limits._MOST_KEYS
-    assert counters.get_moving_window("0", 10**6, 60)[1] == limits._MOST_KEYS + 501
+    assert len(counters._tries) == tries._MOST_KEYS
+    assert counters.get_moving_window("0", 10**6, 60)[1] == tries._MOST_KEYS + 501
     assert threading.active_count() <= threads
 
 
@@ -342,7 +341,7 @@ def test_a_window_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     wall, now = 1_800_000_000.0, 1000.0
     monkeypatch.setattr(time, "time", lambda: wall + now)
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    counters = limits.Windows()
+    counters = tries.Windows()
     assert [counters.acquire_entry("a", 2, 60) for _ in range(4)] == [True, True, False, False]
     assert counters.get_moving_window("a", 2, 60) == (wall + now, 2)
     now += 61

@@ -10,7 +10,7 @@ import pytest
 import redis
 from flask import Flask
 
-from apiary.host import limits
+from apiary.host.tries import Tries
 from tests.cable import Cable
 from tests.host.browsing import Browser
 from tests.host.conftest import MakeHost
@@ -100,9 +100,8 @@ def test_while_redis_is_away_each_counts_for_itself(
     cable.pull()
     for which in (0, 1):
         assert until_refused(lambda _, which=which: check(which), 40) == 20
-    fallback = apps[0].extensions["apiary.host"].limits.limiter.storage
     # As bounded as without Redis.
-    assert isinstance(fallback, limits.Windows)
+    assert apps[0].extensions["apiary.host"].tries.windows._tries
     cable.pulled = False
     end = time.monotonic() + 30
     while refused(check(0)):
@@ -119,12 +118,12 @@ def test_redis_goes_away_behind_a_refusal(
     app = processes(make_host, secret, f"redis://127.0.0.1:{cable.port}/0")[0]
     browser = Browser(app)
     assert until_refused(lambda _: one(browser, "/settings/openai/check", {}), 30) == 20
-    true = limits.wait
+    true = Tries._wait
 
-    def late() -> int:
+    def late(tries: Tries, *names: Any) -> int:
         cable.pull()
-        return true()
+        return true(tries, *names)
 
-    monkeypatch.setattr(limits, "wait", late)
+    monkeypatch.setattr(Tries, "_wait", late)
     answer = one(browser, "/settings/openai/check", {})
     assert refused(answer) and answer.headers["Retry-After"] == "60"

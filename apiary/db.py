@@ -32,6 +32,8 @@ PASSING = (
     peewee.InternalError,
     MaxConnectionsExceeded,
 )
+#: Around what goes to the driver past peewee.
+_peewees_errors: Any = vars(peewee)["__exception_wrapper__"]
 _UNUSABLE = say("The database cannot be used right now. Try again in a moment.")
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -233,18 +235,40 @@ def _advisory_lock(db: peewee.Database) -> Iterator[None]:
         return
     run: Any = db.execute_sql
     usual = run("SHOW lock_timeout").fetchone()[0]
+    with _held(db):
+        try:
+            # All pages wait behind who waits for a table.
+            run("SELECT set_config('lock_timeout', %s, false)", (f"{_MIGRATION}s",))
+            yield
+        finally:
+            # Where the connection broke, its error is what counts.
+            with suppress(peewee.PeeweeException):
+                run("SELECT set_config('lock_timeout', %s, false)", (usual,))
+
+
+@contextmanager
+def _held(db: peewee.PostgresqlDatabase) -> Iterator[None]:
+    """Hold the lock in a transaction, on a connection beside the pool's.
+
+    Behind PgBouncer's own pool each statement outside of a transaction may go to another
+    connection: what one locked the other could not unlock, and who came next waited for ever.
+    """
+    kind: Any = peewee.PostgresqlDatabase
+    with _peewees_errors:
+        keeper = kind._connect(db)
     try:
-        # Another upgrade may take its time.
-        run("SET lock_timeout = 0")
-        run("SELECT pg_advisory_lock(%s)", (_LOCK,))
-        # All pages wait behind who waits for a table.
-        run("SELECT set_config('lock_timeout', %s, false)", (f"{_MIGRATION}s",))
+        with _peewees_errors:
+            cursor = keeper.cursor()
+            cursor.execute("BEGIN")
+            # Another upgrade may take its time, and so may this one.
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         yield
     finally:
-        # A connection that broke has given up its lock, and its error is what counts.
-        with suppress(peewee.PeeweeException):
-            run("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-            run("SELECT set_config('lock_timeout', %s, false)", (usual,))
+        with suppress(peewee.PeeweeException), _peewees_errors:
+            keeper.cursor().execute("ROLLBACK")
+        keeper.close()
 
 
 @contextmanager

@@ -47,6 +47,13 @@ for need; do
         apt nginx-light
         have nginx && continue
         ;;
+    pgbouncer)
+        # Debian has it where only root looks for programs.
+        PATH=$PATH:/usr/sbin have pgbouncer && continue
+        echo "Installing PgBouncer for the tests of PostgreSQL behind it ..."
+        apt pgbouncer
+        PATH=$PATH:/usr/sbin have pgbouncer && continue
+        ;;
     cc)
         have cc && continue
         echo "Installing a C compiler for the tests that set a clock (a minute or two) ..."

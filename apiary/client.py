@@ -59,12 +59,10 @@ class Answer:
 
 
 class _List:
-    """A list of models as it is kept.
+    """A list of models as it is kept, for one state of a connection."""
 
-    One that was dropped while it was asked for is of the key from before, and kept nowhere.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, version: int | None) -> None:
+        self.version = version
         self.catalogue = Catalogue([], 0)
         #: When to ask again, by the monotonic clock.
         self.next_try = 0.0
@@ -84,7 +82,8 @@ class Client:
         self._vault = vault
         self._providers = providers
         self._before_send = before_send
-        self._lists: OrderedDict[tuple[str | None, str], _List] = OrderedDict()
+        #: By owner, provider and the hash of a key that the host gave.
+        self._lists: OrderedDict[tuple[str | None, str, str], _List] = OrderedDict()
         self._lock = threading.Lock()
 
     def provider(self, name: str) -> Provider:
@@ -120,12 +119,7 @@ class Client:
         """
         provider = self.bound(owner, name)
         key, version = self._key(owner, provider, api_key)
-        slot = (None if provider.one_list else owner, name)
-        with self._lock:
-            kept = self._lists.setdefault(slot, _List())
-            self._lists.move_to_end(slot)
-            while len(self._lists) > _LISTS:
-                self._lists.popitem(last=False)
+        kept = self._list(owner, provider, key, version)
         if time.monotonic() < kept.next_try:
             return kept.catalogue
         # While one asks, others are served the old list; where there is none they wait for it.
@@ -138,9 +132,25 @@ class Client:
         finally:
             kept.asking.release()
 
+    def _list(
+        self, owner: str | None, provider: Provider, key: Secret, version: int | None
+    ) -> _List:
+        """The list that is kept: another key or address may be offered other models."""
+        slot = (owner, provider.name, "" if version is not None else key.sha256)
+        if provider.one_list:
+            slot, version = (None, provider.name, ""), None
+        with self._lock:
+            kept = self._lists.get(slot)
+            if kept is None or kept.version != version:
+                kept = self._lists[slot] = _List(version)
+            self._lists.move_to_end(slot)
+            while len(self._lists) > _LISTS:
+                self._lists.popitem(last=False)
+        return kept
+
     def _refresh(
         self,
-        kept: "_List",
+        kept: _List,
         owner: str | None,
         provider: Provider,
         key: Secret,
@@ -154,11 +164,6 @@ class Client:
                 self._reject(owner, provider.name, version)
             kept.catalogue = replace(kept.catalogue, problem=error.message)
             kept.next_try = time.monotonic() + (_RETRY if kept.catalogue.models else 2.0)
-
-    def drop_list(self, owner: str, name: str) -> None:
-        """Forget an owner's list: another key may be offered other models."""
-        with self._lock:
-            self._lists.pop((owner, name), None)
 
     def stream(
         self,

@@ -180,13 +180,41 @@ def test_a_list_of_the_key_before_is_not_kept(make_app) -> None:
     def put(key: str) -> None:
         with database.connection_context():
             state.vault.put("o", provider, Secret(key), source="key", facts=Facts())
-        state.client.drop_list("o", "listing")
 
     with app.app_context():
         put("old-key-1234567890")
         provider.meanwhile = lambda: put("new-key-1234567890")
         apiary.models("o", "listing")
         assert [model.id for model in apiary.models("o", "listing")] == ["new-key-1234567890"]
+
+
+def test_nor_is_it_where_another_process_took_the_new_one(make_app, tmp_path) -> None:
+    same = {"APIARY_INSTANCE_PATH": str(tmp_path / "same")}
+    one, other = (make_app(providers=(Listing(),), **same) for _ in range(2))
+    for app, key in ((one, "old-key-1234567890"), (other, "new-key-1234567890")):
+        state = app.extensions["apiary"]
+        with app.app_context():
+            with database.connection_context():
+                listing = state.providers["listing"]
+                state.vault.put("o", listing, Secret(key), source="key", facts=Facts())
+            assert app.extensions["test_apiary"].models("o", "listing")[0].id == key
+    with one.app_context():
+        assert one.extensions["test_apiary"].models("o", "listing")[0].id == "new-key-1234567890"
+
+
+def test_each_key_of_the_hosts_own_has_its_list(make_app) -> None:
+    app = make_app(providers=(Listing(),))
+    apiary, state = app.extensions["test_apiary"], app.extensions["apiary"]
+    keys = ("first-key-1234567890", "second-key-1234567890")
+    with app.app_context():
+        with database.connection_context():
+            stored = Secret("stored-key-1234567890")
+            listing = state.providers["listing"]
+            state.vault.put("o", listing, stored, source="key", facts=Facts())
+        for owner in (None, "o"):
+            for key in keys:
+                assert apiary.models(owner, "listing", api_key=key)[0].id == key
+        assert apiary.models("o", "listing")[0].id == "stored-key-1234567890"
 
 
 def test_who_has_no_list_waits_for_who_asks_for_it(make_app) -> None:

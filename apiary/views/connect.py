@@ -119,8 +119,6 @@ def callback(provider: str, flow: str) -> ResponseReturnValue:
         issuer = current().connect.servers[provider].origin
         answer = Answer.read(request.args.to_dict(flat=False), issuer)
         current().connect.finish(found, verifier, answer)
-        if answer.code is not None:
-            current().client.drop_list(me, provider)
     response = _lead("apiary.done", provider=provider, attempt=found.attempt)
     response.delete_cookie(pages.COOKIE, path=request.script_root + request.path)
     return response

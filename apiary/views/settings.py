@@ -90,7 +90,6 @@ def save_key(provider: str) -> ResponseReturnValue:
         facts = Facts(verified=False)
     # Another address is another origin: the old key is dropped with it.
     current().vault.put(me, found, key, source="key", facts=facts, base_url=base_url)
-    current().client.drop_list(me, found.name)
     return _done(me, found)
 
 
@@ -127,7 +126,6 @@ def disconnect(provider: str) -> ResponseReturnValue:
         if shown.state != "none":
             return _ask(shown)
     left = current().vault.forget(me, found.name)
-    current().client.drop_list(me, found.name)
     sentence = say("Disconnected. The key stored here was deleted.")
     if left and left.refused:
         sentence = say(

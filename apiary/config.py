@@ -12,7 +12,8 @@ from .errors import ConfigError
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+#: How a provider may be called, in addresses and in the database.
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BUILT_IN = frozenset({"openrouter", "openai", "anthropic", "endpoint", "static"})
 
 
@@ -234,7 +235,7 @@ def _endpoints(text: str) -> tuple[Endpoint, ...]:
     found: dict[str, Endpoint] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, separator, url = (part.strip() for part in item.partition("="))
-        if not separator or not _NAME.fullmatch(name) or name in _BUILT_IN:
+        if not separator or not NAME.fullmatch(name) or name in _BUILT_IN:
             raise ConfigError(
                 f"APIARY_ENDPOINTS holds {item!r}. Write name=URL, the name in small letters,"
                 " digits and hyphens, and not the name of a provider that is built in."

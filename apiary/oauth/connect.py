@@ -179,6 +179,11 @@ class Connect:
             _log.warning("connect: the outcome of an exchange with %s is unknown", server.label)
             self._end(flow, "lost")
             return
+        except Exception:
+            # What a server of the host's did not foresee may have happened before or after.
+            _log.exception("connect: the exchange with %s failed", server.label)
+            self._end(flow, "lost")
+            return
         try:
             self._keep_in_time(flow, grant)
         except Exception:

@@ -1,7 +1,7 @@
 """The plug-in's web edge: its pages, one blueprint for each app."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import flask_login
@@ -61,7 +61,7 @@ def make_blueprint(
         "/<provider>/disconnect", "disconnect", settings.disconnect, methods=["POST"]
     )
     if servers:
-        who = f"/<any({', '.join(servers)}):provider>"
+        who = _one_of(servers)
         post = ["POST"]
         pages.add_url_rule(f"{who}/connect", "connect", connect.start, methods=post)
         pages.add_url_rule(f"{who}/callback/<flow>", "callback", connect.callback)
@@ -78,9 +78,14 @@ def make_blueprint(
         pages.add_url_rule(f"{who}/trouble/<reason>", "trouble", connect.trouble)
     fixed = [name for name, server in servers.items() if server.one_callback]
     if fixed:
-        who = f"/<any({', '.join(fixed)}):provider>"
+        who = _one_of(fixed)
         pages.add_url_rule(f"{who}/callback", "returned", connect.returned)
     return pages
+
+
+def _one_of(names: Iterable[str]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return f"/<any({quoted}):provider>"
 
 
 def _database_failed(error: Exception) -> ResponseReturnValue:

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 
 import apiary
 from apiary import Apiary, ConfigError, ExchangeLost, ExchangeRefused, Grant, Http, Secret, Settings
+from apiary.addresses import Policy
 from tests.servers import serve
 
 CALLBACK = "http://localhost/settings/acme/callback"
@@ -91,6 +92,8 @@ def acme_server() -> Flask:
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if codes.pop(form["code"], None) != challenge or form["redirect_uri"] != CALLBACK:
             return jsonify(error="invalid_grant"), 400
+        if server.config.get("ODD"):
+            return jsonify(token=KEY)
         return jsonify(access_token=KEY, token_type="bearer", scope="chat", account="bee@acme")
 
     @server.get("/v1/models")
@@ -203,6 +206,14 @@ def test_no(app: Flask) -> None:
     assert "You declined the request." in client.get("/settings/acme").text
 
 
+def test_an_exchange_that_fails_in_a_way_of_its_own(app: Flask, server: Flask) -> None:
+    """A key may have been made; who waits for it is told at once."""
+    server.config["ODD"] = True
+    client = app.test_client()
+    client.get(client.get(visit(press(client))).headers["Location"])
+    assert "A key may exist in your account" in client.get("/settings/acme").text
+
+
 def test_a_state_of_another_browser(app: Flask) -> None:
     mine, theirs = app.test_client(), app.test_client()
     back = visit(press(theirs))
@@ -243,6 +254,19 @@ def test_a_server_without_a_provider(tmp_path: Path) -> None:
     app.config.update(SECRET_KEY="only for tests")
     with pytest.raises(ConfigError, match="'acme', which is no provider here"):
         Apiary(app, auth_servers=lambda settings, http: [Acme(settings, http, "http://x")])
+
+
+def test_a_name_with_a_hyphen(url: str, tmp_path: Path) -> None:
+    """As endpoints of the operator may have it."""
+    acme = Acme(Settings.from_mapping({}, tmp_path), Http(Policy()), url)
+    acme.name = "acme-eu"
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config.update(SECRET_KEY="only for tests", APIARY_ENDPOINTS=f"acme-eu={url}/v1")
+    Apiary(app, owner=lambda: "ann", auth_servers=lambda settings, http: [acme])
+    page = app.test_client().get("/settings/")
+    assert 'id="connect-acme-eu"' in page.text
+    assert app.test_client().get("/settings/acme-eu/ways").status_code == 200
+    app.extensions["apiary"].database.close()
 
 
 def test_nothing_else_knows_openrouter() -> None:

@@ -8,6 +8,7 @@ import pytest
 import apiary.providers
 from apiary.addresses import Policy
 from apiary.config import Settings
+from apiary.errors import ConfigError
 from apiary.http import Http
 from apiary.providers import Endpoint, load
 from apiary.providers.base import ChatRequest
@@ -51,6 +52,14 @@ def test_a_provider_of_the_host_takes_the_place_of_a_built_in(tmp_path: Path) ->
     found = load(settings(tmp_path), http, [mine, more])
     assert list(found) == ["openrouter", "anthropic", "openai", "mine"]
     assert found["anthropic"] is mine
+
+
+@pytest.mark.parametrize("name", ["Acme", "acme/eu", "a b", "", "ä", "a" * 33])
+def test_a_name_that_cannot_stand_in_addresses(tmp_path: Path, name: str) -> None:
+    http = Http(Policy())
+    odd = Endpoint(settings(tmp_path), http, name, "https://mine.example/v1")
+    with pytest.raises(ConfigError, match="small letters"):
+        load(settings(tmp_path), http, [odd])
 
 
 def test_plug_ins(

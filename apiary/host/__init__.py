@@ -43,6 +43,7 @@ from .readers import Readers
 from .settings import HOST_VARIABLES, HostSettings
 from .shared import Shared
 from .state import Host
+from .threads import Threads
 from .tries import Tries
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -118,6 +119,7 @@ def _made(config: Mapping[str, Any] | None, providers: Any) -> Flask:
         apiary,
         answers,
         Readers(answers),
+        Threads("apiary-answer"),
         Tries(broadcast.shared if broadcast else None) if counted else None,
         Keeper(answers, broadcast),
         Metrics(),

@@ -1,8 +1,8 @@
 """What stands between a request and a running answer: a free place, a payer, a thread."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import peewee
 from flask import Flask, current_app
@@ -190,11 +190,8 @@ def start(answer: Answer, order: writer.Order) -> None:
             allowance.give_back(answer.owner, order.day)
         return
     app = this_app()
-    thread = threading.Thread(
-        target=writer.run, args=(app, answer, order), name="apiary-answer", daemon=True
-    )
     try:
-        thread.start()
+        here().threads.run(partial(writer.run, app, answer, order))
         here().keeper.watch(app)
     except RuntimeError:
         record.fail(answer, NoThread(), order.day)

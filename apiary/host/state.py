@@ -10,6 +10,7 @@ from apiary import Apiary
 from .answers import Answers
 from .readers import Readers
 from .settings import HostSettings
+from .threads import Threads
 from .tries import Tries
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Host:
     apiary: Apiary
     answers: Answers
     readers: Readers
+    threads: Threads
     #: None where nothing is counted.
     tries: Tries | None
     keeper: "Keeper"

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from .language import lazy_gettext
 from .payers import BUILT_IN_TOKENS, Payer
 from .state import here
 from .tables import clean
+from .threads import Threads
 
 _log = logging.getLogger(__name__)
 _TEXT = (Delta, Reasoning)
@@ -205,7 +205,8 @@ class Passing:
         """End it in a thread: it takes the database, and perhaps the provider's last bytes."""
         self._problem = problem
         try:
-            threading.Thread(target=self._leave, name="apiary-answer", daemon=True).start()
+            threads: Threads = self._app.extensions["apiary.host"].threads
+            threads.run(self._leave)
         except RuntimeError:
             # The system has no thread left. An end that others wait for is late rather than lost.
             self._leave()

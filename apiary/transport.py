@@ -4,10 +4,11 @@ In place of httpcore's pool, which looks at all its connections for each request
 end of one: here neither depends on how many there are. HTTP over them is httpcore's.
 """
 
-import functools
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 
 import httpcore
 import httpx
@@ -64,6 +65,8 @@ class Transport(httpx.BaseTransport):
         #: Those that nobody uses, the longest idle first; and the same for each origin.
         self._idle: dict[_Connection, None] = {}
         self._idle_of: dict[_Origin, dict[_Connection, None]] = {}
+        #: Those whose answer was dropped without being closed. They are closed themselves.
+        self._lost: deque[_Connection] = deque()
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -77,6 +80,10 @@ class Transport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
+        with suppress(IndexError):
+            # Another thread may take the last one.
+            while self._lost:
+                self.give_back(self._lost.popleft())
         waits = request.extensions["timeout"]
         if not self._room.acquire(timeout=waits["pool"]):
             raise httpx.PoolTimeout("too many requests at once")
@@ -88,11 +95,11 @@ class Transport(httpx.BaseTransport):
             return httpx.Response(
                 answer.status,
                 headers=answer.headers,
-                stream=_Body(answer, functools.partial(self._give_back, connection)),
+                stream=_Body(self, connection, answer),
                 extensions=answer.extensions,
             )
         except BaseException as error:
-            self._give_back(connection)
+            self.give_back(connection)
             if isinstance(error, _FAILURES):
                 raise _named(error) from None
             raise
@@ -133,7 +140,7 @@ class Transport(httpx.BaseTransport):
         connection.close()
         raise httpcore.ConnectError("closed meanwhile")
 
-    def _give_back(self, connection: _Connection | None) -> None:
+    def give_back(self, connection: _Connection | None) -> None:
         """Keep one that can serve again, and let the next one in who waits."""
         useless = []
         try:
@@ -152,6 +159,10 @@ class Transport(httpx.BaseTransport):
         finally:
             self._room.release()
 
+    def lose(self, connection: _Connection) -> None:
+        """Have a connection that is closed given back by the next request. Takes no lock."""
+        self._lost.append(connection)
+
     def _unlist(self, connection: _Connection) -> None:
         """Count it among the idle no more. The caller has the lock."""
         del self._idle[connection]
@@ -167,11 +178,13 @@ class Transport(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer, and what is to be done once when it is closed."""
+    """The body of an answer; closed, or dropped, it gives the connection back."""
 
-    def __init__(self, answer: httpcore.Response, closed: Callable[[], None]) -> None:
+    def __init__(self, pool: Transport, connection: _Connection, answer: httpcore.Response) -> None:
+        self._pool = pool
+        self._connection = connection
         self._answer = answer
-        self._closed: Callable[[], None] | None = closed
+        self._open = True
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -180,12 +193,18 @@ class _Body(httpx.SyncByteStream):
             raise _named(error) from None
 
     def close(self) -> None:
-        closed, self._closed = self._closed, None
-        if closed is not None:
+        if self._open:
+            self._open = False
             try:
                 self._answer.close()
             finally:
-                closed()
+                self._pool.give_back(self._connection)
+
+    def __del__(self) -> None:
+        if self._open:
+            # Whoever collects this may hold a lock of the pool's: it is told later.
+            self._connection.close()
+            self._pool.lose(self._connection)
 
 
 def _named(error: Exception) -> Exception:

@@ -1,5 +1,6 @@
 """Which connection a request gets, and what becomes of it afterwards."""
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -289,6 +290,21 @@ def test_all_in_use() -> None:
             http.json("GET", server.url)
         assert told.value.reason == "unreachable" and len(server.requests) == 1
         events.close()
+        assert http.json("GET", server.url).status == 200
+
+
+def test_an_answer_that_nobody_wants_any_more() -> None:
+    """A view may fail, or be asked for its headers only, before it reads what it asked for."""
+
+    def handler(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(STREAM if request.startswith(b"GET /stream") else _SHORT)
+
+    with few(handler, 1) as (server, http):
+        for _ in range(3):
+            server.closed.clear()
+            http.events("GET", server.url + "/stream")
+            gc.collect()
+            assert server.closed.wait(10)
         assert http.json("GET", server.url).status == 200
 
 

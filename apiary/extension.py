@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from uuid import UUID
+from weakref import WeakSet
 
 import peewee
 from flask import Flask, current_app
@@ -32,6 +33,18 @@ from .vault import Connection, Vault
 from .views import make_blueprint
 
 _log = logging.getLogger("apiary")
+
+#: Of all apps that are still there: what is registered at the fork stays for ever.
+_ways_out: WeakSet[Http] = WeakSet()
+
+
+def _forked() -> None:
+    for http in list(_ways_out):
+        http.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 #: The id of a user as the host has it. Text counts: 7 and "7" are the same owner.
 Owner = str | int | UUID
@@ -164,8 +177,7 @@ class Apiary:
             mounting.upgrade(database, self._migrations)
         # A host that has its migrations run here cannot serve without them either.
         app.before_request(mounting.before_use(whole_app=bool(self._migrations), embedded=embedded))
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=http.dispose)
+        _ways_out.add(http)
 
     # What follows is for the host's own views, threads and commands; each needs an app context.
 

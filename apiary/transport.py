@@ -114,6 +114,11 @@ class Transport(httpx.BaseTransport):
         for connection in connections:
             connection.close()
 
+    def __del__(self) -> None:
+        # Of an app that is gone: nobody uses them any more.
+        for connection in self._all:
+            connection.close()
+
     def _take(self, origin: httpcore.Origin) -> _Connection | None:
         """The connection to there that was used last."""
         key = (origin.scheme, origin.host, origin.port)

@@ -1,13 +1,18 @@
 """Several apps in one process, a second mount, and settings that contradict each other."""
 
+import gc
+import weakref
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from apiary import Apiary, ConfigError
 from tests.foreign.hosts import MakeHost, mount, put_key
+from tests.raw import Raw, answer
 
 
 def test_two_apps_do_not_mix(make_host: MakeHost) -> None:
@@ -41,6 +46,24 @@ def test_two_apps_under_one_server(make_host: MakeHost) -> None:
     first, second = client.get("/settings/").text, client.get("/two/settings/").text
     assert "Connected as" not in first and "Connected as" in second
     assert 'data-url="/two/settings/openrouter"' in second and '"/settings' not in second
+
+
+def test_an_app_that_is_gone_leaves_nothing_open(tmp_path: Path) -> None:
+    """As each test of a host's may make one."""
+
+    def ask(server: Raw) -> weakref.ref[object]:
+        app = Flask("one", instance_path=str(tmp_path))
+        app.config.update(SECRET_KEY="only for tests", APIARY_ENDPOINTS=f"bees={server.url}/v1")
+        apiary = Apiary(app, owner=lambda: "ann")
+        with app.app_context():
+            assert apiary.models(None, "bees", api_key="made-up-for-tests") != []
+        return weakref.ref(app.extensions["apiary"].http)
+
+    with closing(Raw(answer(b'{"data": [{"id": "one"}]}'))) as server:
+        http = ask(server)
+        gc.collect()
+        assert http() is None
+        assert server.closed.wait(10)
 
 
 def test_a_second_time(make_host: MakeHost) -> None:

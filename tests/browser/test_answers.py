@@ -19,9 +19,16 @@ def chat(page: Page, site: Site, paste_key: str) -> Iterator[Page]:
 def entered(page: Page, site: Site, key: str, model: str = "sandbox/echo") -> Page:
     """A page of a guest with this key. It is saved without a page: to load one takes longer."""
     http = page.context.request
-    token = re.search('name="csrf-token" content="([^"]+)"', http.get(site / "settings/").text())
-    headers = {"X-CSRFToken": token[1]}
-    assert http.post(site / "settings/openrouter/key", headers=headers, form={"api_key": key}).ok
+    # Not what a test looks at: the first requests of a process are slow on a busy machine.
+    patience = 60_000
+    settings = http.get(site / "settings/", timeout=patience).text()
+    token = re.search('name="csrf-token" content="([^"]+)"', settings)
+    assert http.post(
+        site / "settings/openrouter/key",
+        headers={"X-CSRFToken": token[1]},
+        form={"api_key": key},
+        timeout=patience,
+    ).ok
     page.goto(site.url)
     choose(page, model)
     return page

@@ -13,6 +13,7 @@ from playhouse.pool import PooledSqliteDatabase
 from playhouse.postgres_ext import PooledPsycopg3Database
 
 from .errors import DatabaseDown
+from .fair import FairLock
 from .translation import say
 
 _log = logging.getLogger("apiary")
@@ -21,6 +22,8 @@ PATIENCE = 5
 #: Connections to SQLite that are kept open while nobody uses them.
 _IDLE = 8
 _Id = tuple[int, int] | None
+#: How statements begin that take SQLite's lock for themselves.
+_WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
 class FileGone(DatabaseDown, peewee.OperationalError):
@@ -44,6 +47,9 @@ class _Connection(sqlite3.Connection):
 class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
     """Keeps a few connections open between requests: to open one costs more than a small query.
 
+    Who writes waits here for the others of this process, each in turn. SQLite has no queue: it
+    looks again now and then, and among many there are always some that never find it free.
+
     There is no upper bound for those in use, as for a plain ``SqliteDatabase``. An open file can
     be deleted and written to all the same, for nothing; so the pool looks whether its file is
     still there, before it opens a connection and at most once a second before it lends one again.
@@ -57,12 +63,47 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
 
     def __init__(self, database: str, **more: Any) -> None:
         super().__init__(database, factory=_Connection, **more)
+        self._writing = FairLock()
+
+    def begin(self, lock_type: str | None = None) -> None:
+        self._take_turn()
+        try:
+            super().begin(lock_type)
+        except BaseException:
+            self._writing.release()
+            raise
+
+    def commit(self) -> None:
+        super().commit()
+        self._writing.release()
+
+    def rollback(self) -> None:
+        try:
+            # Where SQLite has done so by itself, on a full disk, its error is what counts.
+            if self.is_closed() or self.connection().in_transaction:
+                super().rollback()
+        finally:
+            self._writing.release()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if not sql.startswith(_WRITES) or self._writing.mine:
+            return super().execute_sql(sql, params)
+        self._take_turn()
+        try:
+            return super().execute_sql(sql, params)
+        finally:
+            self._writing.release()
+
+    def _take_turn(self) -> None:
+        if not self._writing.acquire(PATIENCE):
+            raise peewee.OperationalError("database is locked")
 
     def _connect(self) -> Any:
         if self._process != os.getpid():
             # Those of the process that forked this one are of no use here.
             self._connections: list[Any] = []
             self._in_use: dict[int, Any] = {}
+            self._writing = FairLock()
             self._process = os.getpid()
             self._why = ""
             self._next_look = 0.0
@@ -123,11 +164,6 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]
             self._beside = self._companions()
         few = conn.file == self._current and len(self._connections) < _IDLE
         return few and bool(super()._can_reuse(conn))
-
-    def rollback(self) -> None:
-        """Where SQLite has done so by itself, on a full disk, its error is what counts."""
-        if self.is_closed() or self.connection().in_transaction:
-            super().rollback()
 
     def close_all(self) -> None:
         """Close what nobody uses. SQLite does not survive a close under the feet of a thread."""

@@ -43,6 +43,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="three rounds, up to 1,000 streams")
+    parser.add_argument(
+        "--rounds", type=int, help="medians of so many; else one, three with --full"
+    )
     parser.add_argument("--peers", action="store_true", help="beside LiteLLM and Open WebUI")
     parser.add_argument("--browser", action="store_true", help="the pages, in Chromium")
     parser.add_argument("--profile", action="store_true", help="nothing but the profiles")
@@ -97,7 +100,7 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Results:
         asking = max(PEOPLE, 1 + max(streams.SCENARIOS[name].streams for name in names) // 3)
         lines = world.populate(instance, openrouter, asking, 0 if chosen.only else MESSAGES)
         people.write_text("\n".join(lines) + "\n")
-        for turn in range(3 if chosen.full else 1):
+        for turn in range(chosen.rounds or (3 if chosen.full else 1)):
             if not alone:
                 say(turn, "direct")
                 target = streams.Target(folder, mock.port, streams.OPENAI, [])

@@ -92,5 +92,5 @@ def _skew(date: str) -> float | None:
     """Seconds that this machine is ahead of the one that sent the date."""
     try:
         return time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

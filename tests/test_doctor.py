@@ -18,6 +18,7 @@ from apiary.models import StoredCanary
 from apiary.providers.base import Facts
 from apiary.secret import Secret
 from apiary.vault import Vault
+from tests.raw import answer, talk
 from tests.servers import serve
 
 K1, K2 = new_key("k1"), new_key("k2")
@@ -234,6 +235,15 @@ def test_a_clock_that_is_off(make_app, monkeypatch, ahead: float, level: str, wo
         only(app, "near")
         check = worst(examine(app, offline=False)["clock"])
     assert check.level == level and words in check.message
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 01 Jan 2029 00:00:00 +" + "9" * 20])
+def test_a_clock_that_tells_nonsense(make_app, date: str) -> None:
+    with talk(answer(b"", b"Date: " + date.encode())) as (server, _):
+        app = make_app(APIARY_ENDPOINTS=f"near={server.url}/v1")
+        only(app, "near")
+        found = examine(app, offline=False)
+    assert "clock" not in found and [check.level for check in found["provider"]] == ["ok"]
 
 
 def only(app: Flask, name: str) -> None:

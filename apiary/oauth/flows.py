@@ -198,6 +198,7 @@ def refuse(
     An attempt that is known already is left as it is.
     """
     now = time.time()
+    _sweep(now)
     Row.insert(
         owner=owner,
         provider=provider,

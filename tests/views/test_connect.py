@@ -12,6 +12,7 @@ from flask import Flask
 
 from apiary import database
 from apiary.models import StoredFlow
+from apiary.oauth import flows
 from tests.conftest import LiveSandbox
 from tests.views.flows import ATTEMPT, approve, begin, sign_in, state, state_or_404, stored
 
@@ -270,6 +271,16 @@ def test_a_browser_has_three_waiting_flows_at_most(app: Flask) -> None:
         begin(client, f"attempt-number-{number:04}")
     states = [state(client, f"attempt-number-{n:04}")["state"] for n in range(6)]
     assert states == ["superseded"] * 3 + ["waiting"] * 3
+
+
+def test_cancels_of_what_never_began_are_not_kept_for_ever(app: Flask) -> None:
+    client = sign_in(app)
+    client.post("/settings/openrouter/flows/attempt-number-1111/cancel")
+    with app.app_context(), database.connection_context():
+        StoredFlow.update(started=StoredFlow.started - flows.KEPT - 1).execute()
+    client.post("/settings/openrouter/flows/attempt-number-2222/cancel")
+    with app.app_context(), database.connection_context():
+        assert [row.attempt for row in StoredFlow.select()] == ["attempt-number-2222"]
 
 
 def test_a_different_account_asks_first(app: Flask, sandbox: LiveSandbox) -> None:

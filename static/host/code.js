@@ -23,6 +23,7 @@ export function dressCode(pre, highlight) {
   pre.tabIndex = 0; // scrolls sideways, so the keyboard must reach it
   const box = document.createElement("div");
   box.className = "code";
+  box.dir = "ltr";
   const head = document.createElement("div");
   head.className = "code-head";
   const label = document.createElement("span");

@@ -143,6 +143,8 @@ function fragment(blocks, highlight) {
   nodes.querySelectorAll("table").forEach(wrapTable);
   nodes.querySelectorAll("pre").forEach((pre) => dressCode(pre, highlight));
   math.forEach(dressMath);
+  // Each block is read in its own direction; code and formulas always from the left.
+  for (const block of nodes.children) if (!block.matches(".code")) block.dir = "auto";
   return nodes;
 }
 

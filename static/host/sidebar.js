@@ -53,6 +53,7 @@ export function sidebar(main, say) {
     item.toggleAttribute("data-pinned", pinned);
     const link = document.createElement("a");
     link.href = base;
+    link.dir = "auto";
     link.textContent = words;
     item.append(link);
     addButton(item);

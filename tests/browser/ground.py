@@ -49,7 +49,10 @@ window.audit = (root) => {
     const allowed = LISTS[el.localName];
     if (!allowed || el.namespaceURI !== "http://www.w3.org/1999/xhtml") wrong.push(el.outerHTML);
     for (const { name, value } of el.attributes) {
-      if (!allowed?.includes(name)) wrong.push(`${name} in ${el.outerHTML}`);
+      if (name === "dir") {
+        // Set by us, and to nothing else.
+        if (!/^(auto|ltr)$/.test(value)) wrong.push(`dir ${value}`);
+      } else if (!allowed?.includes(name)) wrong.push(`${name} in ${el.outerHTML}`);
       if (name === "class" && !CLASSES.test(value)) wrong.push(`class ${value}`);
     }
     if (el.localName === "button" && el.dataset.action !== "copy-code") wrong.push(el.outerHTML);

@@ -1,8 +1,17 @@
-// A large file takes its time on the way up: said at once.
+// A large file takes its time on the way up: said at once. One that is too large is not sent: the
+// server would cut it off, and the browser shows no answer to what it could not send.
 
 import { phrase } from "./words.js";
 
 const form = document.querySelector("#import form");
 const told = form.querySelector('[role="status"]');
-form.addEventListener("submit", () => (told.textContent = phrase("Importing. A large file takes a while.")));
-addEventListener("pageshow", () => (told.textContent = ""));
+form.addEventListener("submit", (event) => {
+  const large = form.elements.file.files[0]?.size > Number(form.dataset.largest);
+  if (large) event.preventDefault();
+  told.textContent = large
+    ? phrase("The file is larger than 20 MB. Split it into smaller ones.")
+    : phrase("Importing. A large file takes a while.");
+});
+const forget = () => (told.textContent = "");
+form.elements.file.addEventListener("change", forget);
+addEventListener("pageshow", forget);

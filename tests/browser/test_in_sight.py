@@ -1,6 +1,7 @@
 """What is told is in sight, and what is pressed stays where it was."""
 
 import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -221,6 +222,25 @@ def test_an_import_that_takes_its_time_says_so(page: Page, site: Site) -> None:
     expect(told).to_be_empty()
     page.click("#import button")
     expect(told).to_have_text("Importing. A large file takes a while.")
+
+
+def test_a_file_that_is_too_large_is_not_sent(page: Page, site: Site, tmp_path: Path) -> None:
+    """The browser would be cut off while it sends, and say that the site cannot be reached."""
+    large = tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(20 * 1024 * 1024 + 1)
+    page.goto(site / "account")
+    page.set_input_files('input[type="file"]', large)
+    page.click("#import button")
+    told = page.locator("#import").get_by_role("status")
+    expect(told).to_have_text("The file is larger than 20 MB. Split it into smaller ones.")
+    # Another one can be taken at once.
+    page.set_input_files(
+        'input[type="file"]', {"name": "a.json", "mimeType": "application/json", "buffer": b"[]"}
+    )
+    expect(told).to_be_empty()
+    with page.expect_navigation():
+        page.click("#import button")
 
 
 def test_a_refused_field_has_the_focus(page: Page, site: Site) -> None:

@@ -356,3 +356,15 @@ def test_what_is_deleted_is_no_longer_in_the_files(make_host, tmp_path, paste_ke
     guest.ask("another-very-private-question", model="sandbox/echo")
     guest.form("/account/delete", sure="y").close()
     assert not found()
+
+
+def test_only_who_did_something_as_a_guest_is_told_of_it(host):
+    kept = "as a guest"
+    fresh, guest = Browser(host), Browser(host)
+    assert kept not in fresh.get("/sign-up").text
+    fresh.sign_up("Maya")
+    assert "Welcome, Maya." in (page := fresh.get("/").text) and kept not in page
+    guest.conversation()
+    assert kept in guest.get("/sign-up").text
+    guest.sign_up("Noor")
+    assert "Welcome, Noor. All that you did as a guest is still here." in guest.get("/").text

@@ -15,7 +15,17 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from apiary import database
 
-from .. import accounts, activity, allowance, conversations, devices, exports, limits, turns
+from .. import (
+    accounts,
+    activity,
+    allowance,
+    conversations,
+    devices,
+    exports,
+    imports,
+    limits,
+    turns,
+)
 from ..accounts import Person
 from ..language import LANGUAGES, gettext
 from ..state import here
@@ -52,8 +62,9 @@ def sign_up() -> AnyResponse | str:
             "sign_up", form, gettext("This site takes no new members. Ask who runs it."), shut=True
         )
     error, wrong = None, "name"
+    guest = person()
+    brings = guest is not None and not guest.transient
     if form.validate_on_submit():
-        guest = person()
         try:
             found = accounts.sign_up(guest, form.name.data or "", form.password.data or "")
         except accounts.Refused as refused:
@@ -61,15 +72,17 @@ def sign_up() -> AnyResponse | str:
         else:
             activity.note(found.id, "sign-up")
             response = _enter(found, form.next.data)
-            flash(
+            sentence = (
                 gettext(
                     "Welcome, %(name)s. All that you did as a guest is still here.",
                     name=found.name,
-                ),
-                "notice",
+                )
+                if brings
+                else gettext("Welcome, %(name)s.", name=found.name)
             )
+            flash(sentence, "notice")
             return response
-    return _page("sign_up", form, error, wrong=wrong)
+    return _page("sign_up", form, error, wrong=wrong, brings=brings)
 
 
 @blueprint.post("/sign-out")
@@ -212,6 +225,7 @@ def _account(
         plain=PlainForm(formdata=None),
         error=error,
         wrong=wrong,
+        largest_import=imports.LARGEST_FILE,
         happened=activity.shown(found.id),
         connections=here().apiary.connections(found.id),
         labels={provider.name: provider.label for provider in here().apiary.providers()},

@@ -24,7 +24,9 @@ _FRESH = 600.0
 _RETRY = 30.0
 #: So many seconds at most one who has no list waits while another asks for it.
 _PATIENCE = 10.0
-_LISTS = 500
+#: Lists that are kept, and models in all of them: those that were asked for last. A list of an
+#: endpoint that somebody added may be long without end; a thousand models take a megabyte.
+_LISTS, _MODELS = 500, 100_000
 
 Messages = Sequence[Mapping[str, Any]]
 #: Called with the owner, the provider's name and the messages; gives other messages, or None.
@@ -148,6 +150,13 @@ class Client:
                 self._lists.popitem(last=False)
         return kept
 
+    def _shrink(self) -> None:
+        with self._lock:
+            many = sum(len(kept.catalogue.models) for kept in self._lists.values())
+            while many > _MODELS and len(self._lists) > 1:
+                _, oldest = self._lists.popitem(last=False)
+                many -= len(oldest.catalogue.models)
+
     def _refresh(
         self,
         kept: _List,
@@ -159,6 +168,7 @@ class Client:
         try:
             kept.catalogue = Catalogue(provider.models(key), time.time())
             kept.next_try = time.monotonic() + _FRESH
+            self._shrink()
         except ApiaryError as error:
             if isinstance(error, KeyRejected):
                 self._reject(owner, provider.name, version)

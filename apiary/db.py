@@ -56,11 +56,12 @@ class AppDatabase(peewee.DatabaseProxy):
         return cast(peewee.Database, extensions["apiary"].database)
 
     def __getattr__(self, name: str) -> Any:
-        # peewee's own looks the app up twice.
-        found = self.obj
-        if found is None:
-            raise AttributeError("There is a database only while an app is.")
-        return getattr(found, name)
+        # peewee's own looks the app up twice, and does not say what is missing.
+        try:
+            extensions = current_app.extensions
+        except RuntimeError as error:
+            raise AttributeError(str(error)) from None
+        return getattr(extensions["apiary"].database, name)
 
     def atomic(self, *args: Any, **kwargs: Any) -> Any:
         return self.__getattr__("atomic")(*args, **kwargs)

@@ -70,7 +70,7 @@ def routes(flag: str) -> dict[str, str]:
             if not rule.endpoint.startswith("apiary."):
                 continue
             [method] = set(rule.methods or ()) - {"HEAD", "OPTIONS"}
-            path = rule.rule.replace("<any(openrouter):provider>", "openrouter")
+            path = rule.rule.replace('<any("openrouter"):provider>', "openrouter")
             view = app.view_functions[rule.endpoint]
             told = "The plug-in's own files." if rule.endpoint.endswith("static") else view.__doc__
             found[f"{method} {path}"] = told or ""

@@ -217,6 +217,32 @@ def test_each_key_of_the_hosts_own_has_its_list(make_app) -> None:
         assert apiary.models("o", "listing")[0].id == "stored-key-1234567890"
 
 
+def test_long_lists_push_out_those_that_were_not_asked_for_lately(make_app) -> None:
+    class Endless(Listing):
+        asked = 0
+
+        def models(self, key):
+            self.asked += 1
+            return [Model(f"{n}", "A model") for n in range(20_000)]
+
+    provider = Endless()
+    app = make_app(providers=(provider,))
+    apiary, lists = app.extensions["test_apiary"], app.extensions["apiary"].client._lists
+
+    def ask(number: int) -> None:
+        assert len(apiary.models(None, "listing", api_key=f"key-number-{number:010}")) == 20_000
+
+    with app.app_context():
+        for number in range(8):
+            ask(number)
+            ask(0)
+        assert len(lists) == 5 and provider.asked == 8
+        ask(7)
+        assert provider.asked == 8
+        ask(1)
+        assert provider.asked == 9 and len(lists) == 5
+
+
 def test_who_has_no_list_waits_for_who_asks_for_it(make_app) -> None:
     """A question is asked while the page fetches the list: it needs a model of it."""
     provider = Listing()

@@ -7,8 +7,9 @@ from selectors import EVENT_READ, BaseSelector
 from typing import Any
 
 #: A connection stays for so many seconds, and so many bytes that may still come: a client that
-#: is cut off while it sends may lose what it was told.
-_LINGER, _MOST = 2.0, 64 * 1024
+#: is cut off while it sends loses what it was told, and a browser reads nothing before it has
+#: sent all of a file that is too large.
+_LINGER, _MOST = 2.0, 32 * 1024 * 1024
 _PIECE = 64 * 1024
 
 

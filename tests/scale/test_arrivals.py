@@ -216,6 +216,15 @@ def test_a_large_body_is_read_by_a_thread(base):
     assert answer.status_code in (400, 413)
 
 
+def test_who_sends_too_much_hears_so(base):
+    """As a browser does, which reads nothing before it has sent all."""
+    size = 25_000_000
+    with connect(base) as wire:
+        wire.sendall(FORM + b"Content-Length: %d\r\n\r\n" % size)
+        wire.sendall(bytes(size))
+        assert heard(wire, 1).startswith(b"HTTP/1.1 413 ")
+
+
 def test_when_a_request_is_whole(monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

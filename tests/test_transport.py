@@ -270,6 +270,12 @@ def test_odd_answers_leave_room_for_others() -> None:
         else:
             connection.sendall(_SHORT)
 
+    def served() -> bool:
+        # The first may go over the connection that the server is about to end.
+        with suppress(Unusable):
+            return http.json("GET", server.url).status == 200
+        return http.json("GET", server.url).status == 200
+
     with few(handler, 1) as (server, http):
         for number in range(len(_ODD)):
             for ask in (http.json, http.events):
@@ -277,7 +283,7 @@ def test_odd_answers_leave_room_for_others() -> None:
                     found = ask("GET", f"{server.url}/odd{number}")
                     if isinstance(found, Events):
                         read(found)
-                assert http.json("GET", server.url).status == 200, _ODD[number]
+                assert served(), _ODD[number]
 
 
 def test_all_in_use() -> None:

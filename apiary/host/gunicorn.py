@@ -17,6 +17,7 @@ from typing import Any
 
 from . import undertaker
 from .arrivals import Arrivals, patience
+from .few import Few
 from .relay import HANDS_OVER, HandedOver
 
 _log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 _LENT = object()
 #: Seconds before gunicorn's graceful time-out at which what still runs is broken off.
 _MARGIN = 3.0
+#: Requests in work at a time. One computes, and others wait for the disk meanwhile.
+_AT_A_TIME = 3
 
 
 class Worker(Arrivals):
@@ -39,6 +42,7 @@ class Worker(Arrivals):
         # once; with the usual 5 ms it would wait through several of them.
         sys.setswitchinterval(0.001)
         self._app: Any = self.wsgi  # type: ignore[has-type]
+        self._few = Few(_AT_A_TIME)
         self.wsgi = self._respond
         if host := _host(self._app):
             # The others are for everything else, health checks first.
@@ -50,7 +54,8 @@ class Worker(Arrivals):
 
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True
-        body = self._app(environ, start_response)
+        with self._few.one():
+            body = self._app(environ, start_response)
         sock = environ["gunicorn.socket"]
         # From here on a client that reads nothing keeps a thread for so long at most.
         sock.settimeout(patience(0))

@@ -7,9 +7,11 @@ are the maintained successors: the move to them is the imports here, there and i
 
 import functools
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -87,9 +89,13 @@ class Stream(httpcore.NetworkStream):
         self._interim = 0
         #: A head was read, and nothing behind it.
         self.fresh = False
+        #: What is to be sent together with what follows.
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self.fresh = False
+        if self._unsent:
+            self._flush(timeout)
         # The room for what comes is taken before it comes, for each answer that is waited for.
         limit = min(max_bytes, _MOST)
         data = self.take() or self._inner.read(limit, _remaining(timeout, httpcore.ReadTimeout))
@@ -127,8 +133,18 @@ class Stream(httpcore.NetworkStream):
         self.rest = data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send a request's head and body as one piece, not as two packets.
+
+        h11 writes nothing at the end of a request whose length is known.
+        """
         self._begin(0)
-        self._inner.write(buffer, _remaining(timeout, httpcore.WriteTimeout))
+        self._unsent += buffer
+        if not buffer or len(self._unsent) > _MOST:
+            self._flush(timeout)
+
+    def _flush(self, timeout: float | None) -> None:
+        data, self._unsent = self._unsent, b""
+        self._inner.write(data, _remaining(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -145,6 +161,15 @@ class Stream(httpcore.NetworkStream):
         except BaseException:
             self.close()
             raise
+
+    def cut(self) -> None:
+        """Make who reads or writes in another thread return at once."""
+        sock = self.get_extra_info("socket")
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):
+                # The plain socket's own method: that of SSLSocket drops the TLS state under
+                # the feet of the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -242,6 +242,10 @@ class Apiary:
         request = ChatRequest(model, messages, max_tokens, user)
         return current().client.complete(_text(owner), provider, request, api_key)
 
+    def hang_up(self) -> None:
+        """Break off all that providers are being asked; for the end of a process."""
+        current().http.dispose()
+
     def doctor(self, *, offline: bool = False) -> list[Check]:
         """What ``flask apiary doctor`` finds, for a page of the operator's; no secret is in it.
 

@@ -38,6 +38,10 @@ class _Connection(httpcore.HTTP11Connection):
         self.origin: _Origin = (origin.scheme, origin.host, origin.port)
         self._stream = stream
 
+    def cut(self) -> None:
+        """End it under the hands of a thread that reads or writes."""
+        self._stream.cut()
+
     def can_serve_again(self) -> bool:
         """Whether its answer was read to the end, and nothing behind that.
 
@@ -105,14 +109,19 @@ class Transport(httpx.BaseTransport):
             raise
 
     def close(self) -> None:
-        """Close all connections, those in use too."""
+        """Close all connections. Who still reads from one is told that it broke off."""
         with self._lock:
             self._closed = True
-            connections, self._all = self._all, set()
+            in_use, self._all = self._all - self._idle.keys(), set()
+            idle = list(self._idle)
             self._idle.clear()
             self._idle_of.clear()
-        for connection in connections:
+        for connection in idle:
             connection.close()
+        for connection in in_use:
+            # Closed by who reads, when it is given back: the number of a closed socket may be
+            # another's by then.
+            connection.cut()
 
     def __del__(self) -> None:
         # Of an app that is gone: nobody uses them any more.

@@ -6,10 +6,13 @@ import ssl
 import time
 import warnings
 from contextlib import closing
+from typing import Any
 
+import httpcore
 import pytest
 
 from apiary.addresses import Policy
+from apiary.dial import tcp
 from apiary.http import Http, Unusable
 from tests.raw import OK, STREAM, Raw, Tls, answer, chunk, talk
 
@@ -131,3 +134,30 @@ def test_a_stream_whose_head_has_short_lines() -> None:
         for _ in range(2):
             assert list(http.events("GET", server.url, total=10)) == [("message", "1")]
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("size", [0, 10, 100_000])
+def test_a_request_goes_out_as_one_piece(size: int) -> None:
+    """Two would be two packets, and two records of TLS; what is large goes as it is made."""
+    sent: list[bytes] = []
+
+    def dial(*address: Any, **how: Any) -> httpcore.NetworkStream:
+        stream = tcp(*address, **how)
+        write = stream.write
+
+        def noted(data: bytes, timeout: float | None = None) -> None:
+            sent.append(data)
+            write(data, timeout)
+
+        stream.write = noted  # type: ignore[method-assign]
+        return stream
+
+    with closing(Raw(answer(b"{}", b"Content-Type: application/json"))) as server:
+        http = Http(Policy(frozenset({server.url})), dial=dial)
+        body = b"x" * size
+        for _ in range(2):
+            http.json("POST", server.url, body=body, headers={"content-type": "text/plain"})
+        http.dispose()
+        assert len(server.requests) == 2
+        assert all(request.endswith(b"\r\n\r\n" + body) for request in server.requests)
+    assert [data for data in sent if data] == server.requests

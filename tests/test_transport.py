@@ -334,3 +334,24 @@ def test_disposing_ends_a_dial_too() -> None:
         assert server.closed.wait(10)
         assert http.json("GET", server.url).status == 200
         http.dispose()
+
+
+def test_who_reads_is_told_when_all_is_closed() -> None:
+    """Its socket is closed by the reader: by then the number may be another connection's."""
+    asked, silent = threading.Event(), threading.Event()
+
+    def handler(connection: socket.socket, request: bytes) -> None:
+        asked.set()
+        silent.wait(20)
+
+    def ask(http: Http) -> str:
+        with pytest.raises(Unusable) as caught:
+            http.events("GET", server.url)
+        return caught.value.reason
+
+    with talk(handler) as (server, http), ThreadPoolExecutor(1) as threads:
+        told = threads.submit(ask, http)
+        assert asked.wait(10)
+        http.dispose()
+        assert told.result(5) == "broken"
+        silent.set()

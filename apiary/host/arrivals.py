@@ -85,7 +85,8 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             self.worker_connections: int = min(self.cfg.worker_connections, files * 3 // 4)
         self._held = 0
         self._told = -_TELL
-        self._slow: dict[Any, float] = {}
+        #: Requests that a thread reads, and the connection of each.
+        self._slow: dict[Arrival, Any] = {}
         self._slow_lock = threading.Lock()
 
     def run(self) -> None:
@@ -219,7 +220,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
         """Whether a thread may be kept waiting. Who may not is told to come again."""
         with self._slow_lock:
             if len(self._slow) < max(1, self.cfg.threads // 4):
-                self._slow[conn] = conn.arrival.until
+                self._slow[conn.arrival] = conn
                 return True
         return False
 
@@ -232,8 +233,9 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
                 arrival.early.clear()
             return super().handle(conn)
         finally:
-            with self._slow_lock:
-                self._slow.pop(conn, None)
+            if arrival is not None:
+                with self._slow_lock:
+                    self._slow.pop(arrival, None)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         kept = not fs.cancelled() and not fs.exception() and fs.result()
@@ -258,7 +260,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
                 self._close(conn)
         self._parting.end_late()
         with self._slow_lock:
-            late = [conn for conn, until in self._slow.items() if until <= now]
+            late = [conn for arrival, conn in self._slow.items() if arrival.until <= now]
         for conn in late:
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RD)

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from . import undertaker
+from .afterwards import AFTERWARDS, Afterwards
 from .arrivals import Arrivals, patience
 from .few import Few
 from .relay import HANDS_OVER, HandedOver
@@ -43,6 +44,8 @@ class Worker(Arrivals):
         sys.setswitchinterval(0.001)
         self._app: Any = self.wsgi  # type: ignore[has-type]
         self._few = Few(_AT_A_TIME)
+        # As many again may wait for slow bodies; half are for readers that need one.
+        self._afterwards = Afterwards(self.cfg.threads // 8)
         self.wsgi = self._respond
         if host := _host(self._app):
             # The others are for everything else, health checks first.
@@ -54,6 +57,7 @@ class Worker(Arrivals):
 
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True
+        environ[AFTERWARDS] = self._afterwards.add
         with self._few.one():
             body = self._app(environ, start_response)
         sock = environ["gunicorn.socket"]
@@ -63,6 +67,17 @@ class Worker(Arrivals):
         return body if isinstance(body, environ["wsgi.file_wrapper"]) else _Body(body, sock)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
+        self._afterwards.begin()
+        try:
+            found = self._handle(req, conn)
+            if found is _LENT:
+                # Nobody waits for this thread any more.
+                self._afterwards.do(self._run)
+            return found
+        finally:
+            self._afterwards.give_away(self._run)
+
+    def _handle(self, req: Any, conn: Any) -> Any:
         try:
             return super().handle_request(req, conn)
         except _Lent as lent:
@@ -72,6 +87,9 @@ class Worker(Arrivals):
         except TimeoutError:
             raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from None
         return self._lend(conn, begin, body, not req.should_close())
+
+    def _run(self, work: Callable[[], object]) -> None:
+        _host(self._app).threads.run(work)
 
     def _lend(
         self,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import peewee
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 
 from apiary import ApiaryError, DatabaseDown, localized
 
@@ -182,7 +182,7 @@ def this_app() -> Flask:
 
 
 def start(answer: Answer, order: writer.Order) -> None:
-    """Begin to write the answer, in a thread of its own."""
+    """Begin to write the answer, in a thread of its own or by what ``g.afterwards`` says."""
     if answer.claimed:
         # Stopped before its row was there: who stopped it found nothing to mark.
         record.mark_stopped(answer)
@@ -191,7 +191,8 @@ def start(answer: Answer, order: writer.Order) -> None:
         return
     app = this_app()
     try:
-        here().threads.run(partial(writer.run, app, answer, order))
+        run = g.get("afterwards") or here().threads.run
+        run(partial(writer.run, app, answer, order))
         here().keeper.watch(app)
     except RuntimeError:
         record.fail(answer, NoThread(), order.day)

@@ -8,6 +8,7 @@ from flask import (
     Response,
     abort,
     flash,
+    g,
     jsonify,
     redirect,
     render_template,
@@ -34,6 +35,7 @@ from .. import (
     turns,
     wire,
 )
+from ..afterwards import AFTERWARDS
 from ..answers import Answer, Full
 from ..language import gettext
 from ..problems import wants_json
@@ -248,6 +250,8 @@ def _events(begin: Callable[[Seat], Iterator[bytes]], message_id: str | None = N
         seat = readers.enter(orders.this_app(), found, message_id, thread=not alone)
     except Full as full:
         raise orders.Refusal(full.code, full.message, "wait", _SOON) from None
+    if alone:
+        g.afterwards = request.environ.get(AFTERWARDS)
     try:
         events = begin(seat)
     except BaseException:

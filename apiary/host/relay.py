@@ -36,6 +36,8 @@ STUCK = 60.0
 _QUIET = 5.0
 #: Seconds of silence after which a reader hears that we are still here.
 HEARTBEAT = 15.0
+#: Seconds between two looks while nobody reads.
+_CALM = 5.0
 _BEAT = b": still here\n\n"
 #: In the WSGI environment: the server takes :class:`HandedOver` for the rest of a response.
 HANDS_OVER = "apiary.hands_over"
@@ -138,9 +140,12 @@ class Relay:
     ) -> None:
         reader = _Reader(answer, after, sock, done)
         reader.alone = alone
-        self._tell(reader)
+        self._begin()
         answer.wake = self._wake
-        self._wake(answer)
+        self._inbox.append(reader)
+        if answer.count or answer.ended is not None:
+            # Else what comes first rings, and the relay need not be woken before.
+            os.eventfd_write(self._bell, 1)
 
     def _wake(self, answer: "Answer") -> None:
         """An answer that has a reader here has something new."""
@@ -151,12 +156,13 @@ class Relay:
             os.eventfd_write(self._bell, 1)
 
     def _tell(self, what: "_New | _Reader") -> None:
-        if self._process != os.getpid():
-            self._begin()
+        self._begin()
         self._inbox.append(what)
         os.eventfd_write(self._bell, 1)
 
     def _begin(self) -> None:
+        if self._process == os.getpid():
+            return
         with self._lock:
             if self._process == os.getpid():
                 return
@@ -172,6 +178,8 @@ class Relay:
             self._readers: dict[Answer, list[_Reader]] = {}
             self._blocked: dict[int, _Reader] = {}
             self._news: set[Answer] = set()
+            #: Flows that have come to their end, and how: readers get the last words first.
+            self._leaving: list[tuple[Flow, BaseException | None]] = []
             self._crowded = False
             self._next = self._look = 0.0
             thread = threading.Thread(target=self._run, name="apiary-relay", daemon=True)
@@ -193,9 +201,10 @@ class Relay:
             self._crowded = crowded
             self._fresh.modify(self._steady.fileno(), 0 if crowded else select.EPOLLIN)
         if crowded:
-            wait: float | None = max(0.0, self._next - time.monotonic())
+            wait = max(0.0, self._next - time.monotonic())
         else:
-            wait = 1.0 if self._flows or self._readers else None
+            # A reader may have come who has rung for nothing.
+            wait = 1.0 if self._flows or self._readers else _CALM
         for fd, _ in self._fresh.poll(wait, 512):
             self._ready(fd)
         now = time.monotonic()
@@ -209,6 +218,9 @@ class Relay:
         for answer in news:
             for reader in list(self._readers.get(answer, ())):
                 self._send(reader)
+        while self._leaving:
+            flow, problem = self._leaving.pop()
+            flow.leave(problem)
         if now >= self._look:
             self._look = now + 1.0
             self._look_around(now)
@@ -225,6 +237,7 @@ class Relay:
     def _hear(self, what: "_New | _Reader | Answer") -> None:
         if isinstance(what, _Reader):
             self._readers.setdefault(what.answer, []).append(what)
+            self._news.add(what.answer)
         elif isinstance(what, _New):
             flow = what.flow
             fd = flow.sock.fileno()
@@ -253,7 +266,7 @@ class Relay:
                 epoll.unregister(fd)
             del self._flows[fd], self._heard[fd]
             self._under_way.discard(fd)
-            flow.leave(problem)
+            self._leaving.append((flow, problem))
         elif fd not in self._under_way and flow.answer.size > flow.answer.given:
             self._under_way.add(fd)
             self._fresh.unregister(fd)

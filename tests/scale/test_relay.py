@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -101,8 +102,53 @@ def test_the_fifth_reader_sends_the_first_away(moving):
 
 def test_silence_is_broken(moving, monkeypatch):
     monkeypatch.setattr(relay, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(relay, "_CALM", 0.1)
     answer = Answer("m", "c", "owner")
     reader = Reader(moving, answer)
     assert b": still here" in reader.near.recv(100)
     end(answer)
     reader.rest()
+
+
+def test_a_reader_that_comes_in_quietly_hears_the_first_word(moving):
+    """It wakes nobody; what comes first does, however close together they are."""
+    began = time.monotonic()
+    for _ in range(200):
+        answer = Answer("m", "c", "owner")
+        writer = threading.Thread(target=answer.send, args=("delta", {"text": "a"}))
+        writer.start()
+        reader = Reader(moving, answer)
+        writer.join()
+        assert reader.near.recv(100)
+        end(answer)
+        assert b"event: done" in reader.rest()
+    assert time.monotonic() - began < 20, "it was looked for, and not told of"
+
+
+def test_readers_have_the_last_words_before_an_end_is_begun(moving):
+    answer, seen = Answer("m", "c", "owner"), []
+    near, far = socket.socketpair()
+    reader = Reader(moving, answer)
+    over = threading.Event()
+
+    class Flow:
+        sock = far
+
+        def step(self) -> bool:
+            far.recv(10)
+            return not answer.send("delta", {"text": "last words"})
+
+        def leave(self, problem: BaseException | None) -> None:
+            seen.append(reader.near.recv(1000, socket.MSG_DONTWAIT))
+            end(answer)
+            over.set()
+
+    flow = Flow()
+    flow.answer = answer
+    moving.carry(flow)
+    near.send(b"x")
+    assert over.wait(10)
+    assert b"last words" in seen[0]
+    reader.rest()
+    near.close()
+    far.close()

@@ -102,7 +102,10 @@ class Message(Table):
     """
 
     id = peewee.CharField(max_length=64, primary_key=True, default=new_id)
-    conversation = peewee.ForeignKeyField(Conversation, backref="messages", on_delete="CASCADE")
+    # Without an index of its own: that of the place begins with it.
+    conversation = peewee.ForeignKeyField(
+        Conversation, backref="messages", on_delete="CASCADE", index=False
+    )
     position = peewee.IntegerField()
     parent = peewee.CharField(max_length=64, null=True)
     role = peewee.CharField(max_length=16)

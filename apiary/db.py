@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -84,11 +84,9 @@ def sender() -> Any:
     return current_app._get_current_object()  # type: ignore[attr-defined]
 
 
-@contextmanager
-def connected() -> Iterator[None]:
+def connected() -> AbstractContextManager[None]:
     """A connection for a few statements, where none is open on this thread yet."""
-    with _opened(cast(peewee.Database, database)):
-        yield
+    return _opened(cast(peewee.Database, database))
 
 
 def reopen() -> None:

@@ -27,6 +27,12 @@ POLICY = (
 )
 #: 100,000 characters, each of them at worst twelve bytes as JSON, and a little.
 LARGEST_BODY = 2 * 1024 * 1024
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
@@ -221,16 +227,18 @@ def canonical(settings: HostSettings) -> AnyResponse | None:
 def harden(response: Response, settings: HostSettings) -> Response:
     """Set the headers that every response carries, where it has none of its own."""
     headers = response.headers
-    headers.setdefault("Content-Security-Policy", POLICY)
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    wanted = _HEADERS.copy()
     # The plug-in sets it on its pages itself: on the ends of a popup it would cut the opener off.
     if request.blueprint != "apiary":
-        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin-allow-popups")
+        wanted["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
     if settings.https:
-        headers.setdefault("Strict-Transport-Security", f"max-age={_YEAR}")
+        wanted["Strict-Transport-Security"] = f"max-age={_YEAR}"
     if request.endpoint not in STATIC_ENDPOINTS:
-        headers.setdefault("Cache-Control", "no-store")
+        wanted["Cache-Control"] = "no-store"
         response.vary.add("Cookie")
+    # Each look at a response's headers goes through all of them.
+    there = {name.lower() for name in headers.keys()}  # noqa: SIM118
+    for name, value in wanted.items():
+        if name.lower() not in there:
+            headers.add(name, value)
     return response

@@ -40,8 +40,11 @@ class Few:
                 self._admit()
 
     def _enter(self, me: object) -> None:
-        turn = threading.Event()
         with self._lock:
+            if len(self._going) < self._most and not self._waiting:
+                self._going[me] = time.monotonic()
+                return
+            turn = threading.Event()
             self._waiting.append((me, turn))
             self._admit()
         while not turn.wait(self._long):

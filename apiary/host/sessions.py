@@ -27,10 +27,18 @@ class _Signer(TimestampSigner):
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Flask's own sessions with that one difference."""
+    """Flask's own sessions with that one difference, of one app."""
+
+    def __init__(self) -> None:
+        #: What signs, and the secrets that it was made of: it is needed for each request.
+        self._made: tuple[object, Any] = (None, None)
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        made: Any = super().get_signing_serializer(app)
-        if made is not None:
-            made.signer = _Signer
+        secrets = app.secret_key, tuple(app.config["SECRET_KEY_FALLBACKS"] or ())
+        known, made = self._made
+        if known != secrets:
+            made = super().get_signing_serializer(app)
+            if made is not None:
+                made.signer = _Signer
+            self._made = secrets, made
         return made  # type: ignore[no-any-return]

@@ -134,8 +134,9 @@ class Anthropic(Compatible):
                 delta = event.get("delta")
                 piece = delta if isinstance(delta, dict) else {}
                 if (said := piece.get("text")) and isinstance(said, str):
-                    events.learn(wire, said, _only)
                     yield Delta(said)
+                    # Only now: the first word does not wait for it.
+                    events.learn(wire, said, _only)
                 elif (thought := piece.get("thinking")) and isinstance(thought, str):
                     yield Reasoning(thought)
             elif kind == "content_block_start":

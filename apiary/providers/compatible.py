@@ -170,8 +170,9 @@ class Compatible(Provider):
                         yield Reasoning(thought)
                     content = delta.get("content")
                     if content and (said := _said(content)):
-                        events.learn(event, said, _only)
                         yield Delta(said)
+                        # Only now: the first word does not wait for it.
+                        events.learn(event, said, _only)
                 reason = choice.get("finish_reason")
                 if reason and isinstance(reason, str):
                     finish = reason

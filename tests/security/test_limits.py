@@ -282,6 +282,7 @@ def test_what_only_reads(app: Flask, path: str, allowed: int) -> None:
         ("", "unknown"),
         (None, "unknown"),
         ("nonsense", "unknown"),
+        ("203.0.113.9" + " " * 100, "unknown"),
     ],
 )
 def test_the_network_of_an_address(address: str | None, network: str) -> None:

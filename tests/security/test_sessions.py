@@ -73,3 +73,22 @@ def test_the_flow_does_not_outlive_the_login(world: World, sandbox: LiveSandbox)
     with world.ada.get(f"{path}?code=abc") as answer:
         assert answer.headers["Location"].endswith("/trouble/other-browser")
     assert sandbox.exchanges == 0
+
+
+def test_a_changed_secret_ends_sessions_and_a_known_old_one_does_not(make_host: MakeHost) -> None:
+    app = make_host()
+    browser = Browser(app)
+    browser.sign_up("Ada Hive", PASSWORD)
+    old, app.secret_key = app.secret_key, "another secret of the same operator"
+    cookies = dict(browser.client._cookies)
+
+    def known() -> bool:
+        browser.client._cookies = dict(cookies)
+        with browser.get("/account") as answer:
+            return "Ada Hive" in answer.text
+
+    assert not known()
+    app.config["SECRET_KEY_FALLBACKS"] = [old]
+    assert known()
+    app.config["SECRET_KEY_FALLBACKS"].clear()
+    assert not known()

@@ -131,18 +131,16 @@ class Anthropic(Compatible):
                 return
             kind = event.get("type") or kind
             if kind == "content_block_delta":
-                delta = event.get("delta")
-                piece = delta if isinstance(delta, dict) else {}
-                if (said := piece.get("text")) and isinstance(said, str):
+                said, thought = _piece(event)
+                if said:
                     yield Delta(said)
                     # Only now: the first word does not wait for it.
                     events.learn(wire, said, _only)
-                elif (thought := piece.get("thinking")) and isinstance(thought, str):
+                elif thought:
                     yield Reasoning(thought)
             elif kind == "content_block_start":
                 block = event.get("content_block")
-                said = block.get("text") if isinstance(block, dict) else None
-                if said and isinstance(said, str):
+                if isinstance(block, dict) and (said := _text(block, "text")):
                     yield Delta(said)
             elif kind in ("message_start", "message_delta"):
                 message = event.get("message") if kind == "message_start" else event
@@ -181,11 +179,20 @@ class Anthropic(Compatible):
 def _only(data: str) -> str | None:
     """The text of an event that says nothing else; None for every other one."""
     event = load(data) or {}
+    # Beside a text a thought is not heard.
+    return _piece(event)[0] if event.get("type") == "content_block_delta" else None
+
+
+def _piece(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and thought of a piece of a block, "" for what it leaves out."""
     delta = event.get("delta")
-    if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
-        return None
-    said = delta.get("text")
-    return said if isinstance(said, str) else None
+    delta = delta if isinstance(delta, dict) else {}
+    return _text(delta, "text"), _text(delta, "thinking")
+
+
+def _text(block: Mapping[str, Any], name: str) -> str:
+    said = block.get(name)
+    return said if isinstance(said, str) else ""
 
 
 def _turns(

@@ -6,7 +6,7 @@ or odd is passed over, and what is wrong in a way that loses text ends the answe
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..addresses import origin
 from ..config import Settings
@@ -158,24 +158,17 @@ class Compatible(Provider):
                 if chunk is None:
                     # Text may be lost here: that is no whole answer.
                     return
-                usage = chunk.get("usage") or usage
-                choice = _first(chunk)
-                problem = chunk.get("error") or choice.get("error")
-                if problem or choice.get("finish_reason") == "error":
-                    raise self._midway(key, problem)
-                delta = choice.get("delta")
-                if isinstance(delta, dict):
-                    thought = delta.get("reasoning") or delta.get("reasoning_content")
-                    if thought and isinstance(thought, str):
-                        yield Reasoning(thought)
-                    content = delta.get("content")
-                    if content and (said := _said(content)):
-                        yield Delta(said)
-                        # Only now: the first word does not wait for it.
-                        events.learn(event, said, _only)
-                reason = choice.get("finish_reason")
-                if reason and isinstance(reason, str):
-                    finish = reason
+                piece = _piece(chunk)
+                usage = piece.usage or usage
+                if piece.problem or piece.finish == "error":
+                    raise self._midway(key, piece.problem)
+                if piece.thought:
+                    yield Reasoning(piece.thought)
+                if piece.said:
+                    yield Delta(piece.said)
+                    # Only now: the first word does not wait for it.
+                    events.learn(event, piece.said, _only)
+                finish = piece.finish or finish
         except Unusable:
             # What breaks after the last piece of the answer takes nothing from it.
             if not finish:
@@ -242,17 +235,35 @@ def _first(chunk: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _only(data: str) -> str | None:
-    """The text of an event that says nothing else; None for every other one."""
-    chunk = load(data) or {}
+class _Piece(NamedTuple):
+    """What one event says; what it leaves out is empty."""
+
+    said: str
+    thought: str
+    finish: str
+    problem: Any
+    usage: Any
+
+
+def _piece(chunk: Mapping[str, Any]) -> _Piece:
     choice = _first(chunk)
     delta = choice.get("delta")
-    if not isinstance(delta, dict) or chunk.get("usage") or chunk.get("error"):
-        return None
-    more = [choice.get("error"), choice.get("finish_reason")]
-    more += [delta.get("reasoning"), delta.get("reasoning_content")]
-    content = delta.get("content")
-    return content if isinstance(content, str) and not any(more) else None
+    delta = delta if isinstance(delta, dict) else {}
+    thought = delta.get("reasoning") or delta.get("reasoning_content")
+    finish = choice.get("finish_reason")
+    return _Piece(
+        _said(delta.get("content")),
+        thought if isinstance(thought, str) else "",
+        finish if isinstance(finish, str) else "",
+        chunk.get("error") or choice.get("error"),
+        chunk.get("usage"),
+    )
+
+
+def _only(data: str) -> str | None:
+    """The text of an event that says nothing else; None for every other one."""
+    said, *more = _piece(load(data) or {})
+    return None if any(more) else said
 
 
 def _said(content: Any) -> str:

@@ -38,6 +38,11 @@ _UNUSABLE = say("The database cannot be used right now. Try again in a moment.")
 _OWN_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
+def _of_app() -> peewee.Database:
+    """:raises RuntimeError: there is no app."""
+    return cast(peewee.Database, current_app.extensions["apiary"].database)
+
+
 class AppDatabase(peewee.DatabaseProxy):
     """The database of the current app, so that several apps can share the models."""
 
@@ -49,19 +54,18 @@ class AppDatabase(peewee.DatabaseProxy):
     @property
     def obj(self) -> peewee.Database | None:
         try:
-            extensions = current_app.extensions
+            return _of_app()
         except RuntimeError:
             # peewee itself asks while the models are defined, before there is any app.
             return None
-        return cast(peewee.Database, extensions["apiary"].database)
 
     def __getattr__(self, name: str) -> Any:
         # peewee's own looks the app up twice, and does not say what is missing.
         try:
-            extensions = current_app.extensions
+            real = _of_app()
         except RuntimeError as error:
             raise AttributeError(str(error)) from None
-        return getattr(extensions["apiary"].database, name)
+        return getattr(real, name)
 
     def atomic(self, *args: Any, **kwargs: Any) -> Any:
         return self.__getattr__("atomic")(*args, **kwargs)

@@ -6,6 +6,8 @@
     make bench ARGS=--browser           first paint, a long answer and memory in Chromium
     make bench ARGS=--full              three rounds and up to a thousand streams
     make bench ARGS=--apiary-only       for work on a hot path
+    make bench ARGS='--processes 2'     so many on PostgreSQL and Redis, too; they are named by
+                                        BENCH_DATABASE_URL (an empty database) and BENCH_REDIS_URL
     make bench ARGS=--profile           where the time goes, into bench/profiles.md
 
 Only ratios of one run mean something: machines differ, and so does what else they do. Each
@@ -50,6 +52,7 @@ def main() -> int:
     parser.add_argument("--browser", action="store_true", help="the pages, in Chromium")
     parser.add_argument("--profile", action="store_true", help="nothing but the profiles")
     parser.add_argument("--apiary-only", action="store_true", help="nothing beside it")
+    parser.add_argument("--processes", type=int, help="so many on PostgreSQL and Redis, too")
     parser.add_argument("--only", default="", help="these scenarios, such as flat,p100")
     parser.add_argument("--note", default="", help="a word for the history; - writes none")
     chosen = parser.parse_args()
@@ -116,6 +119,19 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Results:
                 _apiary(results, server, target, names)
                 if not chosen.only:
                     results.pages |= pages.measure(server.port, lines[0])
+            if chosen.processes:
+                name = "apiary, site"
+                say(turn, name)
+                site = _site(chosen.processes)
+                lines = world.populate(folder / "site", openrouter, asking, 0, **site)
+                people.write_text("\n".join(lines) + "\n")
+                with world.apiary(folder / "site", openrouter, **site) as server:
+                    # The first has answered; the others are on their way.
+                    time.sleep(3)
+                    target = streams.Target(folder, server.port, streams.ASK, server.pids, people)
+                    results.servers[name] = _idle(server)
+                    target.run("warm")
+                    results.runs += [(name, target.run(scenario)) for scenario in names]
             for peer in peers.installed() if chosen.peers else []:
                 say(turn, peer.name)
                 with peer.serve(folder, mock.port) as running:
@@ -126,6 +142,15 @@ def measure(folder: Path, chosen: argparse.Namespace) -> Results:
     if not chosen.only:
         results.pages |= pages.connect(folder)
     return results
+
+
+def _site(processes: int) -> dict[str, str]:
+    """:raises RuntimeError: nobody has said where."""
+    names = {"APIARY_DATABASE_URL": "BENCH_DATABASE_URL", "APIARY_REDIS_URL": "BENCH_REDIS_URL"}
+    if missing := [name for name in names.values() if not os.environ.get(name)]:
+        raise RuntimeError(f"Several processes need a database and Redis: {', '.join(missing)}.")
+    urls = {name: os.environ[given] for name, given in names.items()}
+    return urls | {"WEB_CONCURRENCY": str(processes)}
 
 
 def _idle(server: world.Server) -> dict[str, float | None]:
@@ -167,14 +192,21 @@ def _neighbour(client: streams.Client, names: Iterable[str]) -> list[streams.Run
 def beside(chosen: argparse.Namespace) -> str:
     """Which neighbours were there, and why others were not."""
     if chosen.apiary_only:
-        return "Apiary alone."
+        return f"Apiary alone.{_of_site(chosen)}"
     there = [f"{peer.name} {peer.version}" for peer in peers.installed()]
     if chosen.peers:
         missing = [name for name in peers.PEERS if name not in {p.name for p in peers.installed()}]
         left = f" Not installed: {', '.join(missing)}." if missing else ""
-        return f"Neighbours: {', '.join(there)}.{left}"
+        return f"Neighbours: {', '.join(there)}.{left}{_of_site(chosen)}"
     how = "--peers" if there else "python bench/peers.py install, then --peers"
-    return f"LiteLLM's proxy and Open WebUI were left out ({how} takes them in)."
+    left = f"LiteLLM's proxy and Open WebUI were left out ({how} takes them in)."
+    return left + _of_site(chosen)
+
+
+def _of_site(chosen: argparse.Namespace) -> str:
+    if not chosen.processes:
+        return ""
+    return f" The site: PostgreSQL and Redis, processes: {chosen.processes}; theirs is not counted."
 
 
 def say(turn: int, name: str) -> None:

@@ -11,7 +11,10 @@ import streams
 from goals import Results
 
 HISTORY = Path(__file__).with_name("history.md")
-SERVERS = ("direct", "nginx", "apiary", "litellm", "open-webui", "open-webui, kept")
+SERVERS = (
+    *("direct", "nginx", "apiary", "apiary, site"),
+    *("litellm", "open-webui", "open-webui, kept"),
+)
 WHAT = {
     "first": "first: one stream of one token",
     "flat": "flat: 8 streams flat out",

@@ -155,7 +155,9 @@ def settings_of(instance: Path, openrouter: str, port: int) -> dict[str, str]:
     )
 
 
-def populate(instance: Path, openrouter: str, people: int, messages: int) -> list[str]:
+def populate(
+    instance: Path, openrouter: str, people: int, messages: int, **settings: str
+) -> list[str]:
     """People who are connected, and messages of the first one; their headers, one line each."""
     from flask import session
     from flask_wtf.csrf import generate_csrf
@@ -167,7 +169,8 @@ def populate(instance: Path, openrouter: str, people: int, messages: int) -> lis
     from apiary.secret import Secret
 
     # A key is bound to the origin that it was given for.
-    app = create_app({"APIARY_INSTANCE_PATH": str(instance), "APIARY_OPENROUTER_URL": openrouter})
+    where = {"APIARY_INSTANCE_PATH": str(instance), "APIARY_OPENROUTER_URL": openrouter}
+    app = create_app(where | settings)
     done = app.test_cli_runner().invoke(args=["apiary", "upgrade"])
     if done.exit_code:
         raise RuntimeError(done.output)

@@ -200,7 +200,10 @@ class Relay:
         if crowded != self._crowded:
             self._crowded = crowded
             self._fresh.modify(self._steady.fileno(), 0 if crowded else select.EPOLLIN)
-        if crowded:
+        if self._news or self._leaving:
+            # What was found when all were looked at.
+            wait = 0.0
+        elif crowded:
             wait = max(0.0, self._next - time.monotonic())
         else:
             # A reader may have come who has rung for nothing.

@@ -152,3 +152,32 @@ def test_readers_have_the_last_words_before_an_end_is_begun(moving):
     reader.rest()
     near.close()
     far.close()
+
+
+def test_who_is_found_to_be_late_ends_at_once(moving, monkeypatch):
+    """Nothing comes that would wake the relay, and nobody reads."""
+    monkeypatch.setattr(relay, "_QUIET", 0.1)
+    near, far = socket.socketpair()
+    late: list[float] = []
+    over = threading.Event()
+
+    class Flow:
+        sock = far
+        answer = Answer("m", "c", "owner")
+
+        def step(self) -> bool:
+            if time.monotonic() < began + 0.5:
+                return True
+            late.append(time.monotonic())
+            return False
+
+        def leave(self, problem: BaseException | None) -> None:
+            late.append(time.monotonic())
+            over.set()
+
+    began = time.monotonic()
+    moving.carry(Flow())
+    assert over.wait(20)
+    assert late[1] - late[0] < 0.5
+    near.close()
+    far.close()

@@ -224,6 +224,11 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
                 return True
         return False
 
+    def _unseat(self, arrival: Arrival) -> None:
+        """Its request is read; once is enough, and more does no harm."""
+        with self._slow_lock:
+            self._slow.pop(arrival, None)
+
     def handle(self, conn: Any) -> Any:
         arrival = getattr(conn, "arrival", None)
         try:
@@ -234,8 +239,7 @@ class Arrivals(ThreadWorker):  # type: ignore[misc]
             return super().handle(conn)
         finally:
             if arrival is not None:
-                with self._slow_lock:
-                    self._slow.pop(arrival, None)
+                self._unseat(arrival)
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         kept = not fs.cancelled() and not fs.exception() and fs.result()

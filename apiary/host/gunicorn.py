@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
+from gunicorn.workers.gthread import PollableMethodQueue  # type: ignore[import-untyped]
+
 from . import undertaker
 from .afterwards import AFTERWARDS, Afterwards
 from .arrivals import Arrivals, patience
@@ -31,12 +33,30 @@ _MARGIN = 3.0
 _AT_A_TIME = 3
 
 
+class Callbacks(PollableMethodQueue):  # type: ignore[misc]
+    """What threads tell the main thread."""
+
+    def close(self) -> None:
+        """Leave it to the end of the process. Threads still tell of their ends, and the number
+        of a closed pipe may be a database's by then: they would write there."""
+
+
 class Worker(Arrivals):
     """Gives the sockets of readers to the relay, and takes them back after the last word.
 
     Told to end, it lets running answers end, within a bound; the others it keeps, marked.
     gunicorn kills what is still there at its ``graceful_timeout``: by then all must be saved.
     """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.method_queue = Callbacks()
+
+    def run(self) -> None:
+        super().run()
+        # Also where no signal told of the end. The interpreter waits for the threads of requests
+        # before anything else that belongs to its end, and some of them wait for providers.
+        _break_off(self._app)
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
@@ -48,7 +68,7 @@ class Worker(Arrivals):
         gc.freeze()
         self._app: Any = self.wsgi  # type: ignore[has-type]
         self._few = Few(_AT_A_TIME)
-        # As many again may wait for slow bodies; half are for readers that need one.
+        # Twice as many may wait for slow bodies; half are for readers that need one.
         self._afterwards = Afterwards(self.cfg.threads // 8)
         self.wsgi = self._respond
         if host := _host(self._app):
@@ -61,7 +81,9 @@ class Worker(Arrivals):
 
     def _respond(self, environ: dict[str, Any], start_response: Any) -> Any:
         environ[HANDS_OVER] = True
-        environ[AFTERWARDS] = self._afterwards.add
+        if _host(self._app):
+            # In a middleware it is not found: nobody would take what is too much, nor break it off.
+            environ[AFTERWARDS] = self._afterwards.add
         with self._few.one():
             body = self._app(environ, start_response)
         sock = environ["gunicorn.socket"]
@@ -109,6 +131,9 @@ class Worker(Arrivals):
             body.finish()
             raise
         conn.parser.mesg = None
+        if hasattr(conn, "arrival"):
+            # It is read, however long this thread is needed.
+            self._unseat(conn.arrival)
         # With a time limit Python would wait before it sends, also where it is told not to.
         conn.sock.settimeout(None)
 
@@ -222,7 +247,13 @@ def _look(app: Any) -> None:
 
 def _break_off(app: Any) -> None:
     if host := _host(app):
-        host.keeper.leave()
+        try:
+            host.keeper.leave()
+        finally:
+            # Also of answers that were stopped: whose thread waits for a provider's first word
+            # would keep the process.
+            with app.app_context():
+                host.apiary.hang_up()
 
 
 def _host(app: Any) -> Any:

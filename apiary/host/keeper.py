@@ -20,7 +20,6 @@ from . import answers, conversations, record, undertaker
 from .answers import Answer, Answers
 from .broadcast import Broadcast
 from .language import lazy_gettext
-from .state import here
 
 _log = logging.getLogger(__name__)
 #: Seconds between two rounds, and times its own length that one waits for the next.
@@ -138,5 +137,3 @@ class Keeper:
             self._pay(time.monotonic())
             for answer in self._answers.all_running():
                 record.fail(answer, BrokenOff())
-            # The threads that wait for a provider's first word would keep the process.
-            here().apiary.hang_up()

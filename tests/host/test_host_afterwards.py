@@ -1,5 +1,7 @@
 """Work that the thread of a request does itself: all of it is done, and by few at a time."""
 
+import os
+import select
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -7,6 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from apiary.host.afterwards import Afterwards
+from apiary.host.gunicorn import Callbacks
 
 
 class Elsewhere:
@@ -104,3 +107,18 @@ def test_each_has_a_context_of_its_own() -> None:
     mark.set(2)
     afterwards.do(pytest.fail)
     assert seen == [0, 0] and mark.get() == 2
+
+
+def test_a_thread_that_ends_after_the_server_writes_to_nobody() -> None:
+    """The numbers of a closed pipe go to what is opened next, as to a database."""
+    callbacks = Callbacks()
+    callbacks.init()
+    callbacks.close()
+    pipes = [os.pipe() for _ in range(3)]
+    try:
+        callbacks.defer(lambda: None)
+        for reads, _ in pipes:
+            assert not select.select([reads], [], [], 0)[0]
+    finally:
+        for number in (number for pipe in pipes for number in pipe):
+            os.close(number)

@@ -57,6 +57,8 @@ class Keeper:
         self._swept = 0.0
         #: Ends that the database did not take: how to save each, and since when.
         self._owed: dict[Answer, tuple[Callable[[], None], float]] = {}
+        #: Held by who saves ends here.
+        self._ending = threading.Lock()
 
     def owe(self, answer: Answer, save: Callable[[], None]) -> None:
         """Save an answer's end as soon as the database takes it.
@@ -110,14 +112,18 @@ class Keeper:
                 if not record.save(answer):
                     # The others would each wait as long, and be no better off.
                     break
-        self._pay(now)
+        with self._ending:
+            self._pay(now)
         if now > self._swept + _SWEEP:
             self._swept = now
             with database.connection_context():
                 undertaker.sweep()
 
     def _pay(self, now: float) -> None:
-        """Save the ends that the database did not take, as many as it takes now."""
+        """Save the ends that the database did not take, as many as it takes now.
+
+        The caller has the lock.
+        """
         for answer, (save, since) in list(self._owed.items()):
             try:
                 save()
@@ -129,11 +135,14 @@ class Keeper:
             del self._owed[answer]
 
     def leave(self) -> None:
-        """Break off what still runs when the process ends in good order."""
+        """Break off what still runs when the process ends in good order.
+
+        Several threads may see to that: each returns when all is saved.
+        """
         app = self._app
         if app is None:
             return
-        with app.app_context():
+        with app.app_context(), self._ending:
             self._pay(time.monotonic())
             for answer in self._answers.all_running():
                 record.fail(answer, BrokenOff())

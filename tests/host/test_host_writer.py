@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import peewee
@@ -182,6 +183,32 @@ def test_the_keeper_goes_on_after(reader, script, monkeypatch, trouble):
         until(lambda: reader.messages(conversation)[-1]["text"] == "hello")
         go.set()
         assert "event: done" in answer.get_data(as_text=True)
+
+
+def test_who_leaves_waits_for_who_leaves_already(host):
+    """The end of a process waits for no thread by itself: an end that it saves would be lost."""
+    running = Answers()
+    kept = keeper.Keeper(running)
+    answer = Answer("m", "c", "owner")
+    running.open(answer)
+    assert answer.claim()
+    saved, begun = [], threading.Event()
+
+    def save():
+        begun.set()
+        time.sleep(1)
+        saved.append(answer)
+        answer.end("done", {"message_id": "m", "finish_reason": "stop"})
+
+    kept.owe(answer, save)
+    kept.watch(host)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(kept.leave)
+        assert begun.wait(10)
+        kept.leave()
+        assert len(saved) == 1
+        first.result(10)
+    assert len(saved) == 1
 
 
 def stored(**more) -> tuple[Conversation, Message]:

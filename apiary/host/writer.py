@@ -69,6 +69,9 @@ def run(app: Flask, answer: Answer, order: Order) -> None:
 
     Where the relay can carry the answer this returns once it has begun, else at its end.
     """
+    if answer.claimed:
+        # Stopped while its reader was still being handed over: nobody has to pay for that.
+        return
     with app.app_context(), _ends(answer, order):
         passing = Passing(app, answer, replace(order, messages=[]), _stream(answer, order))
         if not passing.carried():

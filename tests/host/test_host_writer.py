@@ -10,9 +10,10 @@ import pytest
 from playhouse.pool import MaxConnectionsExceeded
 
 from apiary import Delta, Done, Model, Provider, Reasoning, Usage, database
-from apiary.host import answers, conversations, keeper, record
+from apiary.host import answers, conversations, keeper, record, writer
 from apiary.host.answers import Answer, Answers, Full
-from apiary.host.tables import Conversation, Message
+from apiary.host.payers import Payer
+from apiary.host.tables import Account, Conversation, Message
 from apiary.host.wire import before
 from tests.host.browsing import Browser, text_of, until
 
@@ -138,6 +139,20 @@ def test_finished_answers_are_forgotten(monkeypatch):
     assert running.find("c") is answer and running.running("c") is None
     monkeypatch.setattr(answers, "KEPT", -1)
     assert running.find("c") is None
+
+
+def test_what_was_stopped_before_it_was_asked_is_not_asked(reader, script, monkeypatch):
+    """The thread of the request asks only when its reader is handed over."""
+    asked: list[object] = []
+    monkeypatch.setattr(script, "stream", lambda *_: asked.append(1) or Staged([]))
+    with reader.app.app_context(), database.connection_context():
+        owner = Account.get().id
+    payer = Payer("key", "script", "Script", "Your Script key pays")
+    for stopped in (True, False):
+        answer = Answer("m", "c", owner)
+        assert not stopped or answer.claim()
+        writer.run(reader.app, answer, writer.Order(payer, "first", [], None, None))
+        assert len(asked) == (not stopped)
 
 
 def test_a_silent_answer_says_that_it_is_there(monkeypatch):

@@ -21,6 +21,7 @@ from .language import gettext, gettext_noop, ngettext, number
 from .tables import Conversation, Message, new_id
 
 LARGEST_FILE = 20 * 1024 * 1024
+LARGEST_WORDS = f"{LARGEST_FILE // 1024 // 1024} MB"
 MOST_CONVERSATIONS = 20_000
 #: Of brackets and braces: each becomes an object of a hundred bytes or more.
 _MOST_OBJECTS = 1_500_000
@@ -39,6 +40,13 @@ class Refused(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def too_large() -> str:
+    """What is said of a file that is larger than it may be."""
+    return gettext(
+        "The file is larger than %(size)s. Split it into smaller ones.", size=LARGEST_WORDS
+    )
 
 
 @dataclass

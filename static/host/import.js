@@ -9,7 +9,7 @@ form.addEventListener("submit", (event) => {
   const large = form.elements.file.files[0]?.size > Number(form.dataset.largest);
   if (large) event.preventDefault();
   told.textContent = large
-    ? phrase("The file is larger than 20 MB. Split it into smaller ones.")
+    ? form.dataset.tooLarge
     : phrase("Importing. A large file takes a while.");
 });
 const forget = () => (told.textContent = "");

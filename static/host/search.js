@@ -118,7 +118,7 @@ function row({ url, title, role, snippet }) {
   link.href = url;
   link.className = "hit";
   link.append(marked("hit-title", title));
-  if (snippet.length) link.append(marked("hit-text", role === "user" ? [[`${phrase("You:")} `, false], ...snippet] : snippet));
+  if (snippet.length) link.append(role === "user" ? yours(snippet) : marked("hit-text", snippet));
   // The same page with another place in it does not load anew.
   link.addEventListener("click", () => setTimeout(reveal));
   const item = document.createElement("li");
@@ -126,9 +126,17 @@ function row({ url, title, role, snippet }) {
   return item;
 }
 
-function marked(name, parts) {
+/** The words after "You:" have a direction of their own. */
+function yours(snippet) {
   const span = document.createElement("span");
-  span.className = name;
+  span.className = "hit-text";
+  span.append(`${phrase("You:")} `, marked("", snippet, "bdi"));
+  return span;
+}
+
+function marked(name, parts, element = "span") {
+  const span = document.createElement(element);
+  if (name) span.className = name;
   for (const [text, hit] of parts) {
     const piece = document.createElement(hit ? "mark" : "span");
     piece.textContent = text;

@@ -50,3 +50,22 @@ def test_each_part_has_its_own_direction(page: Page, site: Site, paste_key: str)
             expect(page.locator(title)).to_have_css("direction", "rtl")
         page.reload()
         expect(page.locator(".prose.dressed")).to_be_visible()
+
+
+def test_words_that_are_found_have_a_direction_of_their_own(
+    page: Page, site: Site, paste_key: str
+) -> None:
+    """Not that of the "You:" before them; and one conversation alone is in no order."""
+    entered(page, site, paste_key, "sandbox/markdown")
+    say(page, "مرحبا hive؟")
+    quiet(page)
+    page.fill("#filter", "مرحبا")
+    direction = "(el) => getComputedStyle(el).direction + getComputedStyle(el).unicodeBidi"
+    expect(page.locator("#hits .hit-text")).to_have_text("You: مرحبا hive؟")
+    assert page.locator("#hits .hit-text bdi").evaluate(direction).endswith("isolate")
+    page.goto(site / "search?q=مرحبا")
+    expect(page.locator(".hit-text")).to_have_text("You: مرحبا hive؟")
+    expect(page.locator(".hit-text bdi mark")).to_have_text("مرحبا")
+    expect(page.get_by_role("status").filter(has_text="conversation")).to_have_text(
+        "1 conversation."
+    )

@@ -225,7 +225,11 @@ def _account(
         plain=PlainForm(formdata=None),
         error=error,
         wrong=wrong,
-        largest_import=imports.LARGEST_FILE,
+        largest_import={
+            "bytes": imports.LARGEST_FILE,
+            "words": imports.LARGEST_WORDS,
+            "refusal": imports.too_large(),
+        },
         happened=activity.shown(found.id),
         connections=here().apiary.connections(found.id),
         labels={provider.name: provider.label for provider in here().apiary.providers()},

@@ -43,7 +43,7 @@ def take_in() -> AnyResponse:
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def too_large(_: object = None) -> AnyResponse:
-    return _back(gettext("The file is larger than 20 MB. Split it into smaller ones."), "error")
+    return _back(imports.too_large(), "error")
 
 
 def _back(message: str, category: str) -> AnyResponse:

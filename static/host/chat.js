@@ -116,13 +116,15 @@ document.addEventListener("apiary:connection", async ({ detail }) => {
   } else {
     await payer.refresh(chat.base);
   }
-  panel.hide();
+  // From the panel, as after a pasted key. Whoever is elsewhere by now stays there.
+  const had = panel.hide();
   document.querySelector(".suggestions")?.removeAttribute("hidden");
   if (chat.waiting || failed) chat.retry();
-  if (!touch.matches) box.focus();
+  if (had && !touch.matches) box.focus();
 });
 
-// Below the dialog of Connect nothing takes the focus, and the card may know before it has closed.
+// Connect ends here: below its dialog nothing takes the focus, and the card may know before it has
+// closed.
 document.addEventListener("apiary:settled", ({ detail }) => {
   if (detail.state === "connected" && !touch.matches) box.focus();
 });
@@ -183,6 +185,7 @@ async function start() {
   // In a conversation single keys lead on to the next one; a new one is there to be written in.
   if (!chat.base && !touch.matches && document.activeElement === document.body) box.focus();
   if (location.hash.startsWith("#m-")) scroll.release(); // search.js shows that place
+  else if (chat.waiting && payer.kind === "none") panel.reveal();
   else if (turns.childElementCount) scroll.pin();
   if ("running" in main.dataset) await chat.resume();
   else if (chat.waiting && payer.kind !== "none") await chat.retry();

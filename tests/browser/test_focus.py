@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Site
-from tests.browser.popup import CONNECT
+from tests.browser.popup import CONNECT, approve
 from tests.browser.test_answers import choose, entered, quiet, unlisted
 
 
@@ -193,3 +193,30 @@ def test_the_answer_that_comes_by_itself_shows_no_ring_before_a_key(page: Page, 
     page.mouse.click(5, 400)
     assert answer.evaluate(ring) == "none"
     page.keyboard.press("Tab")
+
+
+def test_one_connect_takes_the_focus_once(page: Page, site: Site) -> None:
+    """Whoever has gone on by then stays there, though the page has yet to ask who pays now."""
+    page.goto(site.url)
+    held: list[Route] = []
+    page.route("**/payer?*", lambda route: held.append(route))
+    approve(page)
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#attach")).to_be_focused()
+    for request in held:
+        request.continue_()
+    expect(page.locator("#connect-panel")).to_be_hidden()
+    expect(page.locator("#attach")).to_be_focused()
+
+
+def test_a_connect_in_another_tab_takes_no_focus(page: Page, site: Site, paste_key: str) -> None:
+    page.goto(site.url)
+    search = page.locator("#filter")
+    search.focus()
+    other = page.context.new_page()
+    other.goto(site / "settings/")
+    approve(other)
+    expect(page.locator("#connect-panel")).to_be_hidden()
+    expect(page.locator("#payer")).to_contain_text("OpenRouter")
+    expect(search).to_be_focused()

@@ -23,6 +23,7 @@ from apiary import ApiaryError, DatabaseDown, localized
 from .conversations import NoSuchConversation
 from .language import gettext, lazy_gettext, ngettext, tongue
 from .orders import Refusal
+from .state import here
 from .tries import TooOften
 
 _log = logging.getLogger(__name__)
@@ -122,7 +123,9 @@ def _bare(title: str, message: str) -> str:
     try:
         # Not render_template: what that brings to every page asks the database who is here.
         page = current_app.jinja_env.get_template("bare.html")
-        return page.render(tongue().names, title=title, message=message)
+        return page.render(
+            tongue().names, title=title, message=message, site_name=here().settings.site_name
+        )
     except Exception:
         # An unknown Host leaves nothing to build addresses from.
         return (

@@ -42,7 +42,7 @@ def save_key(provider: str) -> ResponseReturnValue:
             http = current().http
             base_url = http.policy.admit((form.base_url.data or "").strip(), http.resolver)
         except EndpointRefused as error:
-            return _refuse(found, 422, _unsaved(error))
+            return _refuse(found, 422, _unsaved(error), field="base_url")
         found = found.at(base_url)
     text = trim(form.api_key.data or "")
     if not text and found.needs_key:

@@ -66,7 +66,7 @@ export class Card {
       element.toggleAttribute("data-off", element.dataset.onlySource !== data.source);
     }
     this.part("tick").textContent = data.state === "connected" ? "✓ " : "";
-    this.part("status-text").textContent = data.status;
+    this.#status(data.status, data.label);
     this.say(data.notice, { url: data.notice_url, failed: data.failed });
     const connect = section.querySelector("[data-action=connect]");
     connect?.classList.toggle("primary", data.state !== "connected");
@@ -79,6 +79,15 @@ export class Card {
         }),
       );
     }
+  }
+
+  /** The key's name in the sentence is kept in one piece. */
+  #status(sentence, key) {
+    const [before, whole, after] = this.part("status-text").children;
+    const at = key ? sentence.indexOf(key) : -1;
+    before.textContent = at < 0 ? sentence : sentence.slice(0, at);
+    whole.textContent = at < 0 ? "" : key;
+    after.textContent = at < 0 ? "" : sentence.slice(at + key.length);
   }
 
   #facts(data) {

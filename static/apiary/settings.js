@@ -40,7 +40,7 @@ function watchKey(card) {
     }
     unchecked.hidden = !answer.data.can_store;
     card.say(answer.message, { failed: true });
-    field.focus();
+    (form.elements[answer.data.field] ?? field).focus();
   });
 }
 

@@ -1,6 +1,7 @@
 """What is told is in sight, and what is pressed stays where it was."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from apiary import database
 from apiary.models import StoredConnection
 from apiary.sandbox import PASTE_KEY
 from tests.browser.conftest import MakeSite, Site
+from tests.browser.popup import CARD, CONNECT, STATUS
 from tests.browser.test_answers import paste, quiet
 
 
@@ -267,3 +269,77 @@ def test_a_refused_field_has_the_focus(page: Page, site: Site) -> None:
     page.locator("#new_password").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("A password has")
     expect(page.locator("#new_password")).to_be_focused()
+
+
+def test_a_key_is_named_in_one_piece(browser: Browser, site: Site, paste_key: str) -> None:
+    """It would break behind `sk-`, by the server's page and by the script's."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(site / "settings/")
+    with page.expect_popup() as opened:
+        page.evaluate("matchMedia = () => ({ matches: false })")
+        page.click(CONNECT)
+    opened.value.click('[data-action="approve"]', no_wait_after=True)
+    expect(page.locator(CARD)).to_have_attribute("data-state", "connected")
+    for place, address in [(STATUS, None), (STATUS, "settings/"), ("#brains ~ ul li", "account")]:
+        if address:
+            page.goto(site / address)
+        told = page.locator(place)
+        expect(told).to_contain_text(re.compile(r"user_\S+ · sk-or-v1-\S+$"))
+        key = told.locator(".whole")
+        expect(key).to_have_text(re.compile(r"^sk-or-v1-\S+$"))
+        assert key.evaluate("(el) => el.getClientRects().length") == 1
+        line = "(el) => parseFloat(getComputedStyle(el).lineHeight)"
+        box = key.bounding_box()
+        assert box and box["height"] <= key.evaluate(line) * 1.2
+        assert box["x"] + box["width"] <= 390
+    context.close()
+
+
+def test_the_question_stands_whole_above_the_place_to_connect(browser: Browser, site: Site) -> None:
+    """On a phone, also after a reload; a question that is too long for it makes way."""
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    tops = """() => {
+      const top = (what) => document.querySelector(what).getBoundingClientRect();
+      return [top(".chat-top").bottom, top(".asked .text").top,
+              top(".composer-box").top, top('[data-action="connect"]').bottom];
+    }"""
+    for words, seen in [("Do bees sleep, and if so, where? " * 4, True), ("hello\n" * 40, False)]:
+        page.goto(site.url)
+        page.fill("#text", words)
+        page.tap("#send")
+        expect(page.locator("#kept-hint")).to_be_in_viewport()
+        for again in (False, True):
+            if again:
+                page.goto("about:blank")
+                page.go_back()
+            page.wait_for_timeout(400)  # for what still moves
+            head, question, box, button = page.evaluate(tops)
+            assert button < box
+            assert (question >= head) == seen
+            expect(page.locator("#jump")).to_be_hidden()
+    context.close()
+
+
+def test_guests_are_not_led_to_what_they_cannot_have(page: Page, make_site: MakeSite) -> None:
+    site = make_site(APIARY_CUSTOM_ENDPOINTS="public")
+    page.goto(site.url)
+    expect(page.locator(".others")).to_have_text(
+        re.compile(r"^\s*Or use\s+Anthropic,\s+OpenAI\s*$")
+    )
+    sign_up(page, site)
+    page.goto(site.url)
+    expect(page.locator(".others")).to_contain_text("Your own endpoint")
+    # The field that was refused is the one to mend.
+    page.goto(site / "settings/")
+    address = page.locator("#endpoint [name=base_url]")
+    address.fill("http://192.168.1.5:11434/v1")
+    page.click("#endpoint [data-action=save-key]")
+    expect(page.locator("#endpoint [data-role=notice]")).to_contain_text("Nothing was saved.")
+    expect(address).to_be_focused()
+    expect(address).to_have_value("http://192.168.1.5:11434/v1")

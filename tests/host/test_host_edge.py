@@ -174,6 +174,7 @@ def test_a_page_that_is_out_of_date(browser):
     assert "out of date" in said
     # It was turned away before there was a database to say who it is.
     assert 'name="viewport"' in said and "base.css" in said and "Back to the chat" in said
+    assert 'class="brand"' in said and "– Apiary</title>" in said
 
 
 def test_too_large(browser):

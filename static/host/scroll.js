@@ -13,7 +13,10 @@ export function followEnd(content, jump) {
   let moved = 0; // when the reader last moved the page
 
   const toEnd = () => root.scrollTo({ top: root.scrollHeight, behavior: "instant" });
-  const show = () => (jump.hidden = pinned || atEnd() || !content.querySelector(".turn"));
+  const panel = content.querySelector(".connect-panel");
+  /** It would lie on the place to connect. */
+  const onPanel = () => panel && !panel.hidden && panel.getBoundingClientRect().top < innerHeight;
+  const show = () => (jump.hidden = pinned || atEnd() || onPanel() || !content.querySelector(".turn"));
 
   for (const name of ["wheel", "touchmove", "keydown"]) {
     addEventListener(name, () => (moved = performance.now()), { passive: true });

@@ -24,7 +24,7 @@ CALLS: dict[str, Callable[[Apiary], object]] = {
     "complete": lambda apiary: apiary.complete("ann", "openrouter", **QUESTION),
     "forget_owner": lambda apiary: apiary.forget_owner("ann"),
 }
-OTHERS = {"init_app", "providers", "doctor", "ready"}
+OTHERS = {"init_app", "providers", "hang_up", "doctor", "ready"}
 
 
 @pytest.fixture

@@ -153,3 +153,4 @@ def test_a_broken_body_is_no_end(upstream, reach, pausing, end):
         for _ in events:
             pass
     assert broken.value.reason == "broken"
+    events.close()

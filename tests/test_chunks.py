@@ -153,4 +153,6 @@ def test_a_broken_body_is_no_end(upstream, reach, pausing, end):
         for _ in events:
             pass
     assert broken.value.reason == "broken"
+    # Turned off at the end, whatever the end: till then nobody closes the socket.
+    events.pausing(False)
     events.close()

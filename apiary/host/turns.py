@@ -123,6 +123,8 @@ def go_on(owner: str, conversation: Conversation, wish: Wish, message_id: str) -
     :raises Refusal: it is not the last message of its branch or has no text, or nothing can
         answer now; nothing was changed.
     """
+    # What a dead process left is marked before its place is taken: then it seems to run here.
+    orders.settled(conversation)
     answer = orders.take_place(owner, conversation, message_id)
     try:
         rows = orders.settled(conversation)

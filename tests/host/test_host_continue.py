@@ -1,6 +1,7 @@
 """Answers that were cut go on; answers that are too dear become shorter."""
 
 import csv
+import time
 
 import pytest
 
@@ -34,6 +35,19 @@ def test_an_answer_that_broke_off_goes_on(chatter, sandbox):
     assert "error" not in row and row["continued"] == 1
     with chatter.get(f"/c/{conversation}") as page:
         assert "Continued" in page.get_data(as_text=True)
+
+
+def test_an_answer_of_a_dead_process_goes_on_before_anybody_has_marked_it(chatter):
+    conversation = chatter.conversation()
+    cut = text_of(chatter.ask("hello", conversation, model="sandbox/cut"))
+    answer = chatter.messages(conversation)[-1]["id"]
+    with chatter.app.app_context(), database.connection_context():
+        left = {"state": "streaming", "saved": time.time() - 60, "finished": None}
+        Message.update(left).where(Message.id == answer).execute()
+    with go_on(chatter, conversation, answer, model="sandbox/echo") as more:
+        assert more.status_code == 200, more.json
+        assert text_of(events(more)) == cut + turns.GO_ON
+    assert chatter.messages(conversation)[-1]["state"] == "complete"
 
 
 def test_a_long_answer_goes_on_and_what_it_took_is_added_up(chatter):

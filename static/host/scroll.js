@@ -14,8 +14,9 @@ export function followEnd(content, jump) {
 
   const toEnd = () => root.scrollTo({ top: root.scrollHeight, behavior: "instant" });
   const panel = content.querySelector(".connect-panel");
+  const connecting = () => panel && !panel.hidden;
   /** It would lie on the place to connect. */
-  const onPanel = () => panel && !panel.hidden && panel.getBoundingClientRect().top < innerHeight;
+  const onPanel = () => connecting() && panel.getBoundingClientRect().top < innerHeight;
   const show = () => (jump.hidden = pinned || atEnd() || onPanel() || !content.querySelector(".turn"));
 
   for (const name of ["wheel", "touchmove", "keydown"]) {
@@ -29,7 +30,8 @@ export function followEnd(content, jump) {
     const up = now.top < last.top && now.height >= last.height;
     const since = (time) => performance.now() - time;
     const quiet = !content.querySelector(".many") || since(resized) > 150 || since(moved) < 500;
-    if (!pinned || (up && quiet)) pinned = atEnd();
+    // Near the place to connect is near the end, and nothing is to be followed there.
+    if (!pinned || (up && quiet)) pinned = atEnd() && !connecting();
     last = now;
     show();
   }, { passive: true });

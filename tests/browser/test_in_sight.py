@@ -309,7 +309,9 @@ def test_the_question_stands_whole_above_the_place_to_connect(browser: Browser, 
       return [top(".chat-top").bottom, top(".asked .text").top,
               top(".composer-box").top, top('[data-action="connect"]').bottom];
     }"""
-    for words, seen in [("Do bees sleep, and if so, where? " * 4, True), ("hello\n" * 40, False)]:
+    # With a short one the end of the page is near, and is not followed.
+    short, longer = "What do bees do in winter?", "Do bees sleep, and if so, where? " * 4
+    for words, seen in [(short, True), (longer, True), ("hello\n" * 40, False)]:
         page.goto(site.url)
         page.fill("#text", words)
         page.tap("#send")
